@@ -28,6 +28,11 @@ CREATE TYPE public.forge_cron_status AS ENUM (
     'unknown',
     'skipped'
 );
+CREATE TYPE public.forge_job_log_level AS ENUM (
+    'info',
+    'warn',
+    'error'
+);
 CREATE TYPE public.forge_job_status AS ENUM (
     'pending',
     'claimed',
@@ -499,6 +504,8 @@ CREATE TABLE public.forge_job_history (
     concurrency_key text,
     rate_key text,
     timeout_ms bigint,
+    result json,
+    failure json,
     CONSTRAINT forge_job_history_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_job_history_attempts_max_check CHECK ((attempts_max > 0)),
     CONSTRAINT forge_job_history_explained CHECK (((status <> ALL (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status])) OR (last_error IS NOT NULL))),
@@ -509,6 +516,8 @@ CREATE TABLE public.forge_job_history (
 );
 COMMENT ON TABLE public.forge_job_history IS 'Finished jobs, kept for as long as [jobs] retention says.';
 COMMENT ON COLUMN public.forge_job_history.claim IS 'As it was last; a job that is tried again goes on from there.';
+COMMENT ON COLUMN public.forge_job_history.result IS 'What the handler of a completed job returned; null for one that returns nothing.';
+COMMENT ON COLUMN public.forge_job_history.failure IS 'Why the job ended without success, without what is for operators alone (last_error).';
 CREATE TABLE public.forge_job_keys (
     key text NOT NULL,
     job_id uuid NOT NULL,
@@ -547,6 +556,7 @@ CREATE TABLE public.forge_jobs (
     due_at timestamp with time zone,
     timeout_ms bigint,
     aged_at timestamp with time zone,
+    followed boolean,
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
@@ -580,6 +590,7 @@ COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job w
 COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a blocked job, restored when it is unblocked.';
 COMMENT ON COLUMN public.forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 COMMENT ON COLUMN public.forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
+COMMENT ON COLUMN public.forge_jobs.followed IS 'Clients may follow the job: the node that runs it writes its begins and ends into forge_job_progress.';
 CREATE TABLE public.forge_job_leases (
     id uuid NOT NULL,
     node_id uuid NOT NULL,
@@ -619,6 +630,40 @@ COMMENT ON COLUMN public.forge_job_limits.bucket_claims IS 'Claims in each bucke
 COMMENT ON COLUMN public.forge_job_limits.opens_at IS 'When the window of a rate limit has capacity for a blocked job; null when none is blocked by it.';
 COMMENT ON COLUMN public.forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
 COMMENT ON COLUMN public.forge_job_limits.limit_override IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
+CREATE TABLE public.forge_job_log (
+    job_id uuid NOT NULL,
+    claim integer NOT NULL,
+    number integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    level public.forge_job_log_level NOT NULL,
+    line text NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_job_log IS 'The last lines that jobs have logged.';
+COMMENT ON COLUMN public.forge_job_log.number IS 'Counts the lines of an attempt, also those that are not kept.';
+CREATE TABLE public.forge_job_progress (
+    id uuid NOT NULL,
+    followers text[],
+    claim integer NOT NULL,
+    status public.forge_job_status NOT NULL,
+    attempt integer NOT NULL,
+    attempts_max integer NOT NULL,
+    run_at timestamp with time zone,
+    progress double precision,
+    message text,
+    result json,
+    failure json,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT forge_job_progress_attempts_max_check CHECK ((attempts_max > 0)),
+    CONSTRAINT forge_job_progress_finished CHECK (((status = ANY (ARRAY['completed'::public.forge_job_status, 'failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status, 'cancelled'::public.forge_job_status])) = (finished_at IS NOT NULL))),
+    CONSTRAINT forge_job_progress_outcome CHECK (((finished_at IS NOT NULL) OR ((result IS NULL) AND (failure IS NULL)))),
+    CONSTRAINT forge_job_progress_progress_check CHECK (((progress >= (0)::double precision) AND (progress <= (1)::double precision)))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_job_progress IS 'How far jobs are that report it, or that clients follow. A copy of what forge_jobs and forge_job_history say, in a table of which changes are captured: those two have no triggers.';
+COMMENT ON COLUMN public.forge_job_progress.followers IS 'The identities that have a handle of the job, as JSON; null while nobody follows it.';
+COMMENT ON COLUMN public.forge_job_progress.claim IS 'Of the attempt that has reported last; a report of an earlier one is refused.';
 CREATE TABLE public.forge_job_queues (
     queue text NOT NULL,
     paused_at timestamp with time zone,
@@ -802,6 +847,10 @@ ALTER TABLE ONLY public.forge_job_leases
     ADD CONSTRAINT forge_job_leases_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_job_limits
     ADD CONSTRAINT forge_job_limits_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.forge_job_log
+    ADD CONSTRAINT forge_job_log_pkey PRIMARY KEY (job_id, claim, number);
+ALTER TABLE ONLY public.forge_job_progress
+    ADD CONSTRAINT forge_job_progress_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_job_queues
     ADD CONSTRAINT forge_job_queues_pkey PRIMARY KEY (queue);
 ALTER TABLE ONLY public.forge_jobs
@@ -828,6 +877,8 @@ CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (f
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
 CREATE INDEX forge_job_history_unsuccessful ON public.forge_job_history USING btree (status, id) WHERE (status <> 'completed'::public.forge_job_status);
 CREATE INDEX forge_job_keys_expires_at ON public.forge_job_keys USING btree (COALESCE(expires_at, created_at));
+CREATE INDEX forge_job_progress_finished_at ON public.forge_job_progress USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+CREATE INDEX forge_job_progress_unfinished ON public.forge_job_progress USING btree (id) WHERE (finished_at IS NULL);
 CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, "left"(COALESCE((identity ->> 'tenant'::text), ''::text), 200), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key, ((node_id IS NOT NULL))) WHERE (ready AND (concurrency_key IS NOT NULL));
@@ -836,6 +887,14 @@ CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (n
 CREATE INDEX forge_jobs_rate ON public.forge_jobs USING btree (rate_key) WHERE (ready AND (rate_key IS NOT NULL) AND (node_id IS NULL));
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
+CREATE TRIGGER forge_capture_delete AFTER DELETE ON public.forge_job_progress REFERENCING OLD TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
+ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_delete;
+CREATE TRIGGER forge_capture_insert AFTER INSERT ON public.forge_job_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
+ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_insert;
+CREATE TRIGGER forge_capture_truncate AFTER TRUNCATE ON public.forge_job_progress FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture_truncate();
+ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_truncate;
+CREATE TRIGGER forge_capture_update AFTER UPDATE ON public.forge_job_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
+ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_update;
 ALTER TABLE ONLY public.forge_cron_runs
     ADD CONSTRAINT forge_cron_runs_cron_id_fkey FOREIGN KEY (cron_id) REFERENCES public.forge_crons(id) ON DELETE CASCADE;
 CREATE EVENT TRIGGER forge_definitions ON ddl_command_end

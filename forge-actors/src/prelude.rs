@@ -8,7 +8,7 @@ pub use uuid::Uuid;
 
 pub use crate::app::{
     ActionContext, App, AppError, CallError, CronContext, CronOverlap, DispatchOutcome, Handler, JobContext,
-    Model, MutationContext, Priority, QueryContext, Result, Secret,
+    JobHandle, Model, MutationContext, Priority, QueryContext, Result, Secret,
 };
 pub use crate::kernel::fault::{Code, Fault, FieldError};
 pub use crate::kernel::ids::{CronId, JobId};

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use forge_actors::app::wire_type::{Definition, Special};
+use forge_actors::app::wire_type::{Definition, JOB_HANDLE, Special};
 use forge_actors::kernel::integer::Int53;
 use specta::datatype::{
     DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive,
@@ -142,6 +142,16 @@ impl<'g> Reader<'g> {
                     {
                         Shape::Json
                     }
+                    NamedReferenceType::Reference { generics, .. }
+                        if (named.module_path.as_ref(), named.name.as_ref()) == JOB_HANDLE =>
+                    {
+                        let mut shapes = generics.iter().map(|(_, argument)| self.shape(argument));
+                        let (output, error) = (shapes.next(), shapes.next());
+                        Shape::Job(
+                            Box::new(output.unwrap_or(Shape::Json)),
+                            Box::new(error.unwrap_or(Shape::Union(Vec::new()))),
+                        )
+                    }
                     NamedReferenceType::Reference { generics, .. } => {
                         let arguments = generics.iter().map(|(_, argument)| self.shape(argument)).collect();
                         self.declare(named);
@@ -249,7 +259,7 @@ impl<'g> Reader<'g> {
 
     fn declare(&mut self, named: &NamedDataType) {
         let module = named.module_path.to_string();
-        if named.name == typescript::JSON {
+        if [typescript::JSON, typescript::JOB_HANDLE].contains(&named.name.as_ref()) {
             self.refuse(Refusal::SameName {
                 name: named.name.to_string(),
                 first: "forge".to_owned(),

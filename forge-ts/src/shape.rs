@@ -43,6 +43,8 @@ pub enum Shape {
     Named(String, Vec<Shape>),
     /// A parameter of the declaration around it.
     Parameter(String),
+    /// The handle of a job: what its handler returns, and its own errors.
+    Job(Box<Shape>, Box<Shape>),
 }
 
 /// What kind of text.
@@ -136,16 +138,16 @@ pub struct Declaration {
 pub type Declarations = BTreeMap<String, Declaration>;
 
 impl Shape {
-    /// Somewhere in it stands any JSON.
-    pub(crate) fn names_json(&self) -> bool {
-        *self == Self::Json || self.parts().any(Self::names_json)
+    /// Somewhere in it stands a shape that is `wanted`.
+    pub(crate) fn contains(&self, wanted: fn(&Self) -> bool) -> bool {
+        wanted(self) || self.parts().any(|part| part.contains(wanted))
     }
 
     /// The shapes that it is made of.
     pub(crate) fn parts(&self) -> Box<dyn Iterator<Item = &Shape> + '_> {
         match self {
             Self::List(inner) | Self::Nullable(inner) => Box::new(std::iter::once(&**inner)),
-            Self::Map(key, value) => Box::new([&**key, &**value].into_iter()),
+            Self::Map(one, other) | Self::Job(one, other) => Box::new([&**one, &**other].into_iter()),
             Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => Box::new(items.iter()),
             Self::Object(object) => Box::new(object.properties.iter().map(|property| &property.shape)),
             Self::Union(alternatives) => Box::new(alternatives.iter().map(|alternative| &alternative.shape)),
@@ -179,6 +181,7 @@ impl Shape {
             Self::List(item) => Self::List(inner(item)),
             Self::Tuple(items) => Self::Tuple(all(items)),
             Self::Map(key, value) => Self::Map(inner(key), inner(value)),
+            Self::Job(output, error) => Self::Job(inner(output), inner(error)),
             Self::Nullable(value) => Self::Nullable(inner(value)),
             Self::Object(object) => Self::Object(ObjectShape {
                 properties: object.properties.iter().map(property).collect(),

@@ -26,6 +26,7 @@ pub mod crons;
 pub mod jobs;
 pub mod limits;
 pub mod live;
+pub mod reports;
 
 forge::app! { name = "probe", migrations = "migrations" }
 

@@ -12,7 +12,8 @@ use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, HandlerKind, Runnable};
 use crate::app::error::AppError;
 use crate::app::handler::{Handler, Meta};
-use crate::app::job::JobHandler;
+use crate::app::job::{JobHandler, ResultOfEffect};
+use crate::app::job_result;
 use crate::app::kind::Kind;
 use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
@@ -34,13 +35,16 @@ pub struct Registration {
     pub meta: Meta,
     /// The types of its arguments, its result and its error.
     pub signature: Signature,
+    /// Makes the result of a job of what the effect of its `ctx.commit` returns.
+    pub(crate) result_of_effect: ResultOfEffect,
     decode: Decode,
     redact: Redact,
+    redact_output: Redact,
 }
 
 type Decode = fn(&[u8]) -> Result<Decoded, Fault>;
 
-/// Writes arguments again, without the values of secrets; `None` when they do not fit.
+/// Writes arguments or a result again, without the values of secrets; `None` when they do not fit.
 type Redact = fn(&[u8]) -> Option<String>;
 
 inventory::collect!(Registration);
@@ -52,7 +56,14 @@ impl Registration {
             H::META.kind() as u8 == H::Kind::NAME as u8,
             "`META` is made by the constructor of the handler's kind: `Meta::query(..)` for a query"
         );
-        Self { meta: H::META, signature: Signature::of::<H>(), decode: decode::<H>, redact: redact::<H> }
+        Self {
+            meta: H::META,
+            signature: Signature::of::<H>(),
+            result_of_effect: job_result::of_effect::<H>,
+            decode: decode::<H>,
+            redact: redact::<H>,
+            redact_output: redact_output::<H>,
+        }
     }
 
     /// Reads arguments into a message that is ready to run.
@@ -70,6 +81,14 @@ impl Registration {
             Some(Ok((run, own))) => run.join(&self.shown_message(&String::from_utf8_lossy(&own))),
             Some(Err(_)) | None => self.shown_message(args),
         }
+    }
+
+    /// The stored result of a job, as people may see it.
+    pub fn shown_result(&self, result: &str) -> String {
+        if !holds_secrets(self.signature.output) {
+            return result.to_owned();
+        }
+        (self.redact_output)(result.as_bytes()).unwrap_or_else(|| secret::names_only(result))
     }
 
     /// The handler's own arguments: those of a cron without the run around them.
@@ -124,7 +143,10 @@ impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
             let bytes_max = scope.shared.services.result_bytes_max;
             let ctx = Ctx::<H::Kind>::new(scope, resources);
             let output = self.0.run(&ctx).await.map_err(AppError::into_fault)?;
-            Ok(output.to_json_within(bytes_max)?.into())
+            match H::META.job_meta() {
+                Some(_) => job_result::written(&output),
+                None => Ok(output.to_json_within(bytes_max)?.into()),
+            }
         })
     }
 }
@@ -134,8 +156,15 @@ fn decode<H: Handler>(args: &[u8]) -> Result<Decoded, Fault> {
 }
 
 fn redact<H: Handler>(args: &[u8]) -> Option<String> {
-    let message = H::decode(args).ok()?;
-    let (json, _) = secret::for_people(|| message.to_json());
+    shown(&H::decode(args).ok()?)
+}
+
+fn redact_output<H: Handler>(result: &[u8]) -> Option<String> {
+    shown(&H::Output::from_json(result).ok()?)
+}
+
+fn shown<T: WireType>(value: &T) -> Option<String> {
+    let (json, _) = secret::for_people(|| value.to_json());
     String::from_utf8(json.ok()?).ok()
 }
 

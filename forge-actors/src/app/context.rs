@@ -83,6 +83,9 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// What runs as a job, by name, with the aliases.
     fn job_handlers(&self) -> Arc<[JobHandler]>;
+
+    /// The stored result of a job of the handler `name`, as people may see it.
+    fn shown_result(&self, name: &str, result: &str) -> String;
 }
 
 /// One call's identity, trace and deadline, shared with the calls inside it.
@@ -186,7 +189,8 @@ impl CallScope {
 impl<K: Kind> Ctx<K> {
     pub(crate) fn new(scope: CallScope, resources: K::Resources) -> Self {
         let name = &scope.shared.invocation.name;
-        Self { log: Log::new(name), metrics: Metrics::new(name), scope, resources }
+        let log = Log::new(name, K::line_keeper(&resources));
+        Self { log, metrics: Metrics::new(name), scope, resources }
     }
 
     /// The identity of the caller. A live query that calls this runs once for each identity; one that does
@@ -214,6 +218,11 @@ impl<K: Kind> Ctx<K> {
 
     pub(crate) fn job_handlers(&self) -> Arc<[JobHandler]> {
         self.scope.shared.services.invoke.job_handlers()
+    }
+
+    /// The stored result of a job of the handler `name`, as people may see it.
+    pub(crate) fn shown_result(&self, name: &str, result: &str) -> String {
+        self.scope.shared.services.invoke.shown_result(name, result)
     }
 
     pub(crate) fn node(&self) -> &NodeView {

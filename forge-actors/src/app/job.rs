@@ -4,14 +4,17 @@
 //! A job runs at least once. What it writes inside of `ctx.commit` it writes exactly once: the effect and
 //! the job's end are one transaction, which is refused when the attempt has lost its job to another one.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
 use crate::app::job_key::JobLimits;
+use crate::app::log::KeepLines;
 use crate::db::transaction::Transaction;
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
@@ -118,7 +121,7 @@ pub enum JobStatus {
     Completed,
     /// An attempt failed; waits for the next one.
     Retry,
-    /// Its arguments do not fit its handler: no attempt can succeed.
+    /// Its arguments do not fit its handler, or its result is too large: no attempt can succeed.
     Failed,
     /// Every attempt failed.
     DeadLetter,
@@ -225,19 +228,30 @@ impl Attempt {
     }
 }
 
-/// Finishes a job in the transaction of its effect. The job subsystem implements it, so that contexts need
-/// not import that subsystem.
-pub trait CompleteInTransaction: Send + Sync + 'static {
-    /// The attempt that is completed.
+/// Writes what the effect of `ctx.commit` has returned as the result of a job whose handler's type is erased.
+pub type ResultOfEffect = fn(&dyn Any) -> Result<Option<Bytes>>;
+
+/// An attempt at a job, as the context of its handler sees it. The job subsystem implements it, so that
+/// contexts need not import that subsystem.
+pub trait RunningAttempt: KeepLines {
+    /// Which one it is.
     fn attempt(&self) -> Attempt;
 
     /// The time limit of the attempt, where the dispatch named one.
     fn time_limit(&self) -> Option<Duration>;
 
+    /// Notes how far the job is. Written soon, and never waited for.
+    fn report(&self, progress: f64, message: &str);
+
     /// Begins the transaction of the effect.
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction>>;
 
-    /// Finishes the job in `tx`, commits, and then wakes the workers of `queues`. Fails with `CONFLICT`, and
-    /// commits nothing, when another attempt has taken the job over.
-    fn commit(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<()>>;
+    /// Finishes the job in `tx` with `result`, commits, and then wakes the workers of `queues`. Fails with
+    /// `CONFLICT`, and commits nothing, when another attempt has taken the job over.
+    fn commit(
+        &self,
+        tx: Transaction,
+        result: Option<Bytes>,
+        queues: BTreeSet<Arc<str>>,
+    ) -> BoxFuture<'_, Result<()>>;
 }

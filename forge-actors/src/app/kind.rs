@@ -19,7 +19,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::app::cron::CronRun;
-use crate::app::job::CompleteInTransaction;
+use crate::app::job::{ResultOfEffect, RunningAttempt};
+use crate::app::log::KeepLines;
 use crate::db::handle::Db;
 use crate::kernel::time::Timestamp;
 
@@ -58,6 +59,12 @@ pub trait Kind: sealed::Sealed + Send + Sync + Sized + 'static {
     const NAME: KindName;
     /// What a running handler has been given.
     type Resources: Send + Sync;
+
+    /// Keeps the lines that a running handler logs, for the kinds that have a place for them.
+    #[doc(hidden)]
+    fn line_keeper(_: &Self::Resources) -> Option<Arc<dyn KeepLines>> {
+        None
+    }
 }
 
 /// Marks query handlers.
@@ -92,8 +99,10 @@ pub struct MutationResources {
 pub struct JobResources {
     /// Each statement is a transaction of its own.
     pub db: Db,
-    /// Finishes the job in the transaction of `ctx.commit`, and knows which attempt runs.
-    pub completer: Arc<dyn CompleteInTransaction>,
+    /// The attempt that runs.
+    pub attempt: Arc<dyn RunningAttempt>,
+    /// Makes the job's result of what the effect of `ctx.commit` returns.
+    pub result_of_effect: ResultOfEffect,
 }
 
 /// What a cron has been given.
@@ -107,10 +116,15 @@ pub struct CronResources {
 }
 
 macro_rules! kinds {
-    ($($kind:ident = $resources:ty;)+) => {$(
+    ($($kind:ident = $resources:ty $(, keeps lines by $attempt:expr)?;)+) => {$(
         impl Kind for $kind {
             const NAME: KindName = KindName::$kind;
             type Resources = $resources;
+
+            $(fn line_keeper(resources: &Self::Resources) -> Option<Arc<dyn KeepLines>> {
+                let attempt: fn(&Self::Resources) -> &Arc<dyn RunningAttempt> = $attempt;
+                Some(Arc::clone(attempt(resources)) as Arc<dyn KeepLines>)
+            })?
         }
 
         impl sealed::Sealed for $kind {}
@@ -121,8 +135,8 @@ kinds! {
     Query = QueryResources;
     Mutation = MutationResources;
     Action = ();
-    Job = JobResources;
-    Cron = CronResources;
+    Job = JobResources, keeps lines by |resources| &resources.attempt;
+    Cron = CronResources, keeps lines by |resources| &resources.job.attempt;
 }
 
 /// The kinds whose context has a database.

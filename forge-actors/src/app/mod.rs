@@ -28,7 +28,10 @@ pub mod handler;
 pub mod input;
 pub mod job;
 pub mod job_context;
+pub mod job_failure;
+pub mod job_handle;
 pub mod job_key;
+pub(crate) mod job_result;
 pub mod kind;
 pub mod log;
 #[doc(hidden)]
@@ -56,6 +59,7 @@ pub use cron::{CronMeta, CronOverlap};
 pub use error::{AppError, CallError, Result};
 pub use handler::{Access, Handler, KindOptions, Meta, MutationOptions, QueryOptions};
 pub use job::{Attempt, JobMeta, JobStatus, Priority, RetryBackoff};
+pub use job_handle::JobHandle;
 pub use job_key::{JobConcurrency, JobLimits, JobRate, JobUnique, KeyPart, UniqueRule, UniqueStates};
 pub use kind::{
     Action, Cron, CronResources, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query,

@@ -23,6 +23,9 @@ pub trait InsertJob: Send + Sync + 'static {
         trace: String,
     ) -> BoxFuture<'a, Result<DispatchOutcome>>;
 
+    /// Lets `follower` (`app::job_handle`) follow a job, on `db`, the transaction of the dispatching call.
+    fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>>;
+
     /// Inserts jobs with one statement on `db`, of one caller.
     fn insert_all<'a>(
         &'a self,
@@ -76,6 +79,8 @@ pub struct NewJob {
     pub run_at: Option<Timestamp>,
     /// The time limit of an attempt, in milliseconds, in place of its handler's.
     pub timeout_ms: Option<u32>,
+    /// Its dispatcher follows it.
+    pub followed: bool,
     /// Its keys. Secret as the arguments are, whose values they hold.
     pub keys: Secret<JobKeys>,
     /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.

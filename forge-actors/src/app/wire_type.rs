@@ -13,7 +13,9 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
-use specta::datatype::{DataType, Enum, Field, NamedDataType, Primitive, Reference, Struct, Variant};
+use specta::datatype::{
+    DataType, Enum, Field, Generic, GenericDefinition, NamedDataType, Primitive, Reference, Struct, Variant,
+};
 use specta::{Type, Types};
 
 use crate::app::arguments::Arguments;
@@ -201,6 +203,35 @@ pub fn declared<T: Declared>(types: &mut Types) -> DataType {
         types,
         describe::<T>,
         T::body,
+    );
+    DataType::Reference(reference)
+}
+
+/// The module and the name under which [`job_handle`] declares the type of handles.
+pub const JOB_HANDLE: (&str, &str) = ("forge", "JobHandle");
+
+/// The handle of a job whose handler returns `output` and fails with `error`.
+pub(crate) fn job_handle(types: &mut Types, output: DataType, error: DataType) -> DataType {
+    const PARAMETERS: [&str; 2] = ["Output", "AppError"];
+    fn describe(_: &mut Types, declaration: &mut NamedDataType) {
+        let (module, name) = JOB_HANDLE;
+        declaration.name = name.into();
+        declaration.module_path = module.into();
+        declaration.generics =
+            PARAMETERS.map(|parameter| GenericDefinition::new(parameter.into(), None)).to_vec().into();
+        declaration.ty = Some(Special::Id.definition());
+    }
+    let [of_output, of_error] = PARAMETERS.map(|parameter| Generic::new(parameter.into()));
+    let (has_const_parameters, is_transparent) = (false, false);
+    let reference = NamedDataType::init_with_sentinel(
+        "forge::JobHandle",
+        &[(of_output, output), (of_error, error)],
+        &[],
+        has_const_parameters,
+        is_transparent,
+        types,
+        describe,
+        |_| Special::Id.definition(),
     );
     DataType::Reference(reference)
 }

@@ -32,6 +32,7 @@ impl RunJob<'_> {
                 after_secs: 0.0,
                 run_at: Some(run.due_at),
                 timeout_ms: None,
+                followed: false,
                 keys: Secret::new(JobKeys::default()),
                 args: Secret::new(run.join(self.args)),
             },

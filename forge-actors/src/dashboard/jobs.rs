@@ -30,7 +30,7 @@ pub async fn job_totals(ctx: &QueryContext) -> Result<JobTotals> {
     admin::totals(ctx.db()).await
 }
 
-/// One job with its arguments, whether it is finished or not.
+/// One job with its arguments, its progress, its log and its result, whether it is finished or not.
 #[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| {
@@ -42,6 +42,7 @@ pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     detail.job.hide_arguments(|name| {
         handlers.iter().any(|handler| handler.name == name && !handler.hides_arguments)
     });
+    detail.result = detail.result.map(|result| ctx.shown_result(&detail.job.name, &result));
     Ok(detail)
 }
 

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tracing::Instrument;
 
 use super::admission::Permit;
@@ -22,8 +23,9 @@ use super::shared::FunctionShared;
 use super::signals::CallOutcome;
 use crate::app::cron::CronRun;
 use crate::app::decoded::Decoded;
-use crate::app::job::CompleteInTransaction;
-use crate::app::{CronResources, JobResources, KindName};
+use crate::app::job::RunningAttempt;
+use crate::app::job_result::kept;
+use crate::app::{Attempt, CronResources, JobResources, KindName};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::time::fractional_millis;
@@ -33,13 +35,16 @@ use crate::supervise::catch_unwind;
 /// How an attempt at a job ended.
 #[derive(Debug)]
 pub enum AttemptResult {
-    /// The handler returned `Ok`.
-    Succeeded,
+    /// The handler returned `Ok`, with this value as JSON, unless that is `null`.
+    Succeeded(Option<Bytes>),
     /// The handler asked to be run again after this delay.
     Snoozed(Duration),
     /// The arguments do not fit the handler: another attempt of this binary would not help. The job's status
     /// becomes `failed`, unless a node of another build may read the arguments.
     InvalidArguments(Fault),
+    /// The handler failed in a way that no further attempt could mend: its result is too large. The job's
+    /// status becomes `failed`.
+    Unrepeatable(Fault),
     /// The handler failed, panicked, took too long or could not be called: the job's status becomes `retry`,
     /// or `dead_letter` after the last attempt.
     HandlerError(Fault),
@@ -52,9 +57,10 @@ impl AttemptResult {
     /// The name of the result in the log.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Succeeded => "succeeded",
+            Self::Succeeded(_) => "succeeded",
             Self::Snoozed(_) => "snoozed",
             Self::InvalidArguments(_) => "invalid_arguments",
+            Self::Unrepeatable(_) => "unrepeatable",
             Self::HandlerError(_) => "handler_error",
             Self::Interrupted => "interrupted",
         }
@@ -66,7 +72,7 @@ pub(super) async fn run(
     shared: &Arc<FunctionShared>,
     runner: &'static ActorPath,
     mut invocation: Invocation,
-    completer: Arc<dyn CompleteInTransaction>,
+    attempt: Arc<dyn RunningAttempt>,
     held: impl Send + 'static,
     interrupted: impl Future<Output = ()>,
 ) -> AttemptResult {
@@ -84,21 +90,23 @@ pub(super) async fn run(
             Err(fault) => return AttemptResult::InvalidArguments(fault),
         }
     }
-    let attempt = completer.attempt();
+    let Attempt { job, number, .. } = attempt.attempt();
     let span = tracing::info_span!(
         "job",
         handler = %invocation.name,
         trace_id = %invocation.trace.trace_id_hex(),
-        job = %attempt.job,
-        attempt = attempt.number,
+        job = %job,
+        attempt = number,
     );
     let mut call = ActiveCall::new(shared, registration, runner, invocation, 0, Permit::unlimited());
-    if let Some(limit) = completer.time_limit() {
+    if let Some(limit) = attempt.time_limit() {
         call.time_limit = limit;
     }
+    let resources =
+        JobResources { db: call.writer(), attempt, result_of_effect: registration.result_of_effect };
     let began = Instant::now();
     let ended = async {
-        let result = run_and_classify(call, cron, completer, held, interrupted).await;
+        let result = run_and_classify(call, cron, resources, held, interrupted).await;
         tracing::debug!(result = result.as_str(), ms = fractional_millis(began.elapsed()), "attempt ended");
         result
     };
@@ -108,7 +116,7 @@ pub(super) async fn run(
 async fn run_and_classify(
     call: ActiveCall,
     cron: Option<CronRun>,
-    completer: Arc<dyn CompleteInTransaction>,
+    job: JobResources,
     held: impl Send + 'static,
     interrupted: impl Future<Output = ()>,
 ) -> AttemptResult {
@@ -125,7 +133,6 @@ async fn run_and_classify(
             return AttemptResult::HandlerError(fault);
         }
     };
-    let job = JobResources { db: call.writer(), completer };
     let running = match (message, cron) {
         (Decoded::Job(message), _) => message.run(call.scope(), job),
         (Decoded::Cron(message), Some(run)) => match call.begin_cron_run(&run).await {
@@ -141,9 +148,9 @@ async fn run_and_classify(
         running.await
     };
     let failure = match call.run_here(Box::pin(running), interrupted).await {
-        Ok(_) => {
+        Ok(result) => {
             recorder.outcome = CallOutcome::Ok;
-            return AttemptResult::Succeeded;
+            return AttemptResult::Succeeded(kept(result));
         }
         // The recorder counts the call as cancelled, which is its initial outcome.
         Err(CallFailure::Drain | CallFailure::NoThread) => return AttemptResult::Interrupted,
@@ -155,7 +162,8 @@ async fn run_and_classify(
         recorder.outcome = CallOutcome::Ok;
         return AttemptResult::Snoozed(delay);
     }
+    let forbids_retry = matches!(&failure, CallFailure::Fault(fault) if fault.forbids_retry());
     let (outcome, fault) = call.fault_of(failure);
     recorder.outcome = outcome;
-    AttemptResult::HandlerError(fault)
+    if forbids_retry { AttemptResult::Unrepeatable(fault) } else { AttemptResult::HandlerError(fault) }
 }

@@ -73,7 +73,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::blocking::BlockingPool;
 use crate::app::context::{Invoke, Services};
-use crate::app::job::{CompleteInTransaction, JobHandler};
+use crate::app::job::{JobHandler, RunningAttempt};
 use crate::app::secret::names_only;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
@@ -259,18 +259,18 @@ impl Functions {
     }
 
     /// Runs the handler of a job once, in the present task and without a permit of admission: workers limit
-    /// how many run. `runner` is the actor below which a panic is recorded. `completer` finishes the job in
-    /// the handler's own transaction, when the handler asks for that. `held` is dropped with the handler. The
-    /// attempt ends when `interrupted` completes or the returned future is dropped.
+    /// how many run. `runner` is the actor below which a panic is recorded. `running` is what the handler's
+    /// context sees of it. `held` is dropped with the handler. The attempt ends when `interrupted` completes
+    /// or the returned future is dropped.
     pub async fn attempt(
         &self,
         runner: &'static ActorPath,
         invocation: Invocation,
-        completer: Arc<dyn CompleteInTransaction>,
+        running: Arc<dyn RunningAttempt>,
         held: impl Send + 'static,
         interrupted: impl Future<Output = ()>,
     ) -> AttemptResult {
-        attempt::run(&self.shared, runner, invocation, completer, held, interrupted).await
+        attempt::run(&self.shared, runner, invocation, running, held, interrupted).await
     }
 
     /// Finds the handler, and checks that the caller may call it from outside.
@@ -307,5 +307,12 @@ impl Invoke for WeakInvoker {
 
     fn job_handlers(&self) -> Arc<[JobHandler]> {
         self.0.upgrade().map_or_else(Arc::default, |shared| shared.catalog.job_handlers())
+    }
+
+    fn shown_result(&self, name: &str, result: &str) -> String {
+        match self.0.upgrade().and_then(|shared| shared.find(name)) {
+            Some(registration) => registration.shown_result(result),
+            None => names_only(result),
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::subsystem::ConfigSection;
 const LEASE_MIN: Duration = secs(2);
 /// The longest lease: the jobs of a lost node wait for so long.
 const LEASE_MAX: Duration = days(1);
+/// Lines of a job that may be kept: each has up to 1 KiB.
+const LOG_LINES_MAX: u32 = 1_000;
 /// Workers of one node.
 const CONCURRENCY_MAX: u32 = 1_000;
 
@@ -46,6 +48,8 @@ pub struct JobConfig {
     /// after as long, up to 100. 0 lets priorities as they are.
     #[serde(with = "serde_duration")]
     pub age_after: Duration,
+    /// Lines of `ctx.log` that are kept of each job, the last ones; with 0 they are in the node's log alone.
+    pub log_lines_max: u32,
     /// How long finished jobs are kept in the history, unless their handler says otherwise (`retain`).
     #[serde(with = "serde_duration")]
     pub retention: Duration,
@@ -65,6 +69,7 @@ impl Default for JobConfig {
             lease: secs(10),
             drain_timeout: secs(20),
             age_after: minutes(10),
+            log_lines_max: 100,
             retention: days(7),
             retention_failed: days(30),
         }
@@ -103,6 +108,12 @@ impl ConfigSection for JobConfig {
         }
         if self.poll_interval.is_zero() {
             broken.push("jobs.poll_interval is 0: the claimer would poll without a pause".to_owned());
+        }
+        if self.log_lines_max > LOG_LINES_MAX {
+            broken.push(format!(
+                "jobs.log_lines_max is {}; more than {LOG_LINES_MAX} lines of a job belong into a log",
+                self.log_lines_max
+            ));
         }
         if self.retention > RETENTION_MAX {
             broken.push("jobs.retention is longer than 36500d, a hundred years".to_owned());

@@ -12,6 +12,7 @@ use super::Jobs;
 use super::admin::JobDetail;
 use super::completion::JobCompletion;
 use super::messages::ReleasedJob;
+use super::reporter;
 use super::result_batch::write_batch;
 use super::state::Transition;
 use super::store::{ClaimSize, Claimant, JobRecord};
@@ -114,8 +115,10 @@ impl Jobs {
             Transition::COMPLETED
         } else {
             let transition = at_once(transition_after(shared, &record, &result));
-            self.write(ReleasedJob { job, transition }).await?
+            let has_reported = completion.has_reported();
+            self.write(ReleasedJob { job, transition, has_reported }).await?
         };
+        reporter::write(shared, shared.reports.take(false)).await?;
         Ok(RanAttempt {
             job: record.id,
             handler: record.name.to_string(),
@@ -129,6 +132,9 @@ impl Jobs {
     async fn write(&self, released: ReleasedJob) -> Result<Transition, Fault> {
         let batch = [released];
         let written = write_batch(&self.shared.store, &batch, &[]).await?;
+        if batch[0].is_told() {
+            self.shared.reports.ended(std::iter::once(&*batch[0].job.record));
+        }
         let unwritable = || Fault::new(Code::Internal, "the database refuses every result of this attempt");
         written.transition(&batch[0]).cloned().ok_or_else(unwritable)
     }

@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 use sqlx::Row;
 
+use super::follow;
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
 use crate::app::new_job::{DispatchOutcome, InsertJob, NewJob};
 use crate::app::{JobStatus, Result};
@@ -33,6 +34,10 @@ impl InsertJob for JobInserter {
                 None => insert(db, job, job.after_secs, job.run_at, identity, trace).await,
             }
         })
+    }
+
+    fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { follow::follow(db, job, &follower).await })
     }
 
     fn insert_all<'a>(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::leases::ClaimedJob;
+use super::report::ReportsWaiting;
 use super::state::Transition;
 use crate::kernel::fault::Fault;
 
@@ -73,9 +74,29 @@ pub(super) enum UnblockerMessage {
     Sweep,
 }
 
+/// Messages of the reporter.
+#[derive(forge_app_macros::Message)]
+pub(super) enum ReporterMessage {
+    /// Reports wait in the shared state.
+    Waiting(ReportsWaiting),
+    /// The write that was under way has ended.
+    Written(Result<(), Fault>),
+    /// The next write may begin.
+    PauseEnded,
+}
+
 /// A job that this node is done with, whether its attempt has ended or never begun, and what is to be written
 /// about the job.
 pub(super) struct ReleasedJob {
     pub(super) job: ClaimedJob,
     pub(super) transition: Transition,
+    /// The attempt has reported progress or logged a line.
+    pub(super) has_reported: bool,
+}
+
+impl ReleasedJob {
+    /// The end of the job is told: clients follow the job, or there is progress of it.
+    pub(super) fn is_told(&self) -> bool {
+        self.has_reported || self.job.record.followed
+    }
 }

@@ -35,6 +35,7 @@
 //!
 //! ```text
 //!   jobs (one_for_one)
+//!   ├ reporter         writes progress, log lines, and what followers of jobs read
 //!   ├ acknowledger     writes results in batches, renews leases in batches
 //!   ├ workers          worker-1 … worker-n, one job at a time each
 //!   ├ claimer          claims in batches into a local queue, begins jobs, assigns them to free workers
@@ -42,6 +43,7 @@
 //!   ├ unblocker        lets jobs that wait for a limit be claimed again (`limits.rs`)
 //!   ├ ageing           raises priorities of jobs that are due for long, while this node leads `jobs`
 //!   ├ counter          counts the jobs that are not finished, reports those without a handler
+//!   ├ settler          tells followers what was missed, while this node leads `jobs`
 //!   └ history_expiry   deletes old history, while this node leads `jobs`
 //! ```
 //!
@@ -51,7 +53,13 @@
 //! `completion.rs` does in the transaction of the job's own effect. All statements are in `store`.
 //!
 //! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end
-//! their jobs or return them when the drain is over, and the acknowledger writes the last results.
+//! their jobs or return them when the drain is over, the acknowledger writes the last results, and the
+//! reporter the last reports.
+//!
+//! What a running job reports (progress, log lines) and what its followers read (status, result) is a row of
+//! `forge_job_progress` for each such job, in a table of which changes are captured, since the tables of
+//! jobs have no triggers: the reporter writes it beside the job and copies its end after the commit that
+//! wrote it. A job that reports nothing and that nobody follows has no row, and costs nothing.
 //!
 //! Invariants
 //! - A job is in one place: it waits in `forge_jobs`, its row or a batch lease holds it, or it is in the
@@ -96,6 +104,7 @@ mod claimer;
 mod completion;
 pub mod config;
 mod counter;
+pub mod follow;
 mod history_expiry;
 mod inline;
 pub mod insert;
@@ -106,10 +115,13 @@ mod messages;
 pub mod paths;
 mod planner;
 mod queue_load;
+mod report;
+mod reporter;
 mod rescuer;
 mod resources;
 mod result_batch;
 pub mod retention;
+mod settler;
 mod shared;
 pub mod signals;
 pub mod state;
@@ -145,8 +157,11 @@ use history_expiry::OldHistory;
 pub use inline::RanAttempt;
 use leases::LeaseTable;
 use limits::LimitTable;
+use report::PendingReports;
+use reporter::Reporter;
 use rescuer::Rescuer;
 use resources::NodeResources;
+use settler::Settler;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
 use unblocker::Unblocker;
@@ -224,6 +239,7 @@ impl Jobs {
         let names = runnable_names(functions.catalog(), &capabilities);
         let resources = NodeResources::of(functions.catalog(), resources);
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
+        let (reporter_mailbox, reporter) = Mailbox::of::<Reporter>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
         let (unblocker_mailbox, unblocker) = Mailbox::of::<Unblocker>();
         let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)
@@ -251,6 +267,8 @@ impl Jobs {
             has_expired: AtomicBool::new(false),
             freed_keys: MergeSlot::new(),
             limited_queues: MergeSlot::new(),
+            reports: PendingReports::default(),
+            reporter,
             acknowledger,
             claimer,
             unblocker,
@@ -262,6 +280,7 @@ impl Jobs {
             .map(|(index, mailbox)| Worker::spec(Arc::clone(&shared), index, mailbox))
             .collect();
         let children = vec![
+            Reporter::spec(Arc::clone(&shared), reporter_mailbox),
             Acknowledger::spec(Arc::clone(&shared), acknowledger_mailbox),
             ChildSpec::supervisor(WORKERS.id(), SupervisorSpec::new(Strategy::OneForOne, workers)),
             Claimer::spec(Arc::clone(&shared), claimer_mailbox),
@@ -269,6 +288,7 @@ impl Jobs {
             Unblocker::spec(Arc::clone(&shared), unblocker_mailbox),
             Counter::spec(Arc::clone(&shared)),
             Ageing::spec(Arc::clone(&shared), terms.clone()),
+            Settler::spec(Arc::clone(&shared), terms.clone()),
             expiry(&HISTORY_EXPIRY, shared.database.clone(), terms, OldHistory::new(Arc::clone(&shared))),
         ];
         let spec =

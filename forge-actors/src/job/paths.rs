@@ -6,6 +6,8 @@ use crate::subsystem::{ActorPath, NODE};
 pub static JOBS: ActorPath = NODE.child("jobs");
 /// Writes results and renews leases.
 pub static ACKNOWLEDGER: ActorPath = JOBS.child("acknowledger");
+/// Writes what attempts say about their jobs.
+pub static REPORTER: ActorPath = JOBS.child("reporter");
 /// One actor for each job that can run at the same time.
 pub static WORKERS: ActorPath = JOBS.child("workers");
 /// Claims jobs.
@@ -18,5 +20,7 @@ pub static UNBLOCKER: ActorPath = JOBS.child("unblocker");
 pub static AGEING: ActorPath = JOBS.child("ageing");
 /// Counts the jobs that are not finished.
 pub static COUNTER: ActorPath = JOBS.child("counter");
+/// Tells followers what became of their jobs where that was missed.
+pub static SETTLER: ActorPath = JOBS.child("settler");
 /// Deletes old history.
 pub static HISTORY_EXPIRY: ActorPath = JOBS.child("history_expiry");

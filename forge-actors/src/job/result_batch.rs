@@ -95,7 +95,7 @@ fn replacements<'a>(
 }
 
 impl WrittenBatch {
-    fn log_refusal(&self, ReleasedJob { job, transition }: &ReleasedJob) {
+    fn log_refusal(&self, ReleasedJob { job, transition, .. }: &ReleasedJob) {
         let record = &job.record;
         let was = transition.status.as_str();
         if let Some(refusal) = self.unwritable.get(&record.id) {

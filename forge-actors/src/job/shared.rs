@@ -11,7 +11,10 @@ use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
 use super::limits::{LimitTable, LimitedJob};
-use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, UnblockerMessage, WorkerMessage};
+use super::messages::{
+    AcknowledgerMessage, ClaimerMessage, ReleasedJob, ReporterMessage, UnblockerMessage, WorkerMessage,
+};
+use super::report::{PendingReports, ReportsWaiting};
 use super::resources::NodeResources;
 use super::signals;
 use super::state::{Transition, is_another_build};
@@ -72,6 +75,10 @@ pub(super) struct JobShared {
     /// acknowledger and by workers whose job is finished; taken by the unblocker, which is woken with a
     /// message.
     pub(super) freed_keys: MergeSlot<BTreeMap<String, OpenKey>>,
+    /// What attempts say about their jobs. Put by attempts, and by the acknowledger and the completion of jobs
+    /// when these have ended; taken by the reporter, which is woken with a message.
+    pub(super) reports: PendingReports,
+    pub(super) reporter: Address<ReporterMessage>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
     pub(super) claimer: Address<ClaimerMessage>,
     pub(super) unblocker: Address<UnblockerMessage>,
@@ -169,6 +176,14 @@ impl JobShared {
         }
     }
 
+    /// Wakes the reporter, if something has come that it does not know of. A reporter that is not running takes
+    /// the reports that wait when it starts.
+    pub(super) fn wake_reporter(&self, waiting: Option<ReportsWaiting>) {
+        if let Some(waiting) = waiting {
+            self.reporter.notify(ReporterMessage::Waiting(waiting));
+        }
+    }
+
     /// Returns a job whose handler was not started to its queue; a begun attempt does not count.
     pub(super) fn return_job(&self, job: ClaimedJob) {
         let JobRecord { attempts_begun, attempts_max, .. } = *job.record;
@@ -179,7 +194,7 @@ impl JobShared {
             JobMeta::DEFAULT.backoff,
             0.0,
         );
-        self.acknowledge(ReleasedJob { job, transition });
+        self.acknowledge(ReleasedJob { job, transition, has_reported: false });
     }
 
     /// Ends a job whose begin the database refused: it has failed, with the refusal as its reason.
@@ -192,7 +207,7 @@ impl JobShared {
             "begin refused by the database; the job is completed as failed"
         );
         let transition = Transition::begin_refused(refusal);
-        self.acknowledge(ReleasedJob { job, transition });
+        self.acknowledge(ReleasedJob { job, transition, has_reported: false });
     }
 
     /// Notes that a job which was held does not count for the limit of its queue, nor for its own concurrency

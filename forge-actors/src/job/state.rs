@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::app::job::{JobStatus, RetryBackoff};
+use crate::app::job_failure::JobFailure;
 use crate::app::node::Build;
 use crate::function::AttemptResult;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::{error_causes, error_chain};
 use crate::kernel::fault::Fault;
 use crate::kernel::limits::{CAUSE_BYTES_MAX, JOB_DELAY_MAX};
-use crate::kernel::storable::{in_ascii, without_nul};
+use crate::kernel::storable::{in_ascii, json_in_ascii, without_nul};
 use crate::kernel::time::{hours, secs};
 
 /// What is written about a job when an attempt has ended.
@@ -21,8 +24,12 @@ pub(super) struct Transition {
     pub(super) delay: Duration,
     /// The attempt does not count, even if it had begun.
     pub(super) refunds_attempt: bool,
-    /// Why the attempt failed.
+    /// Why the attempt failed, as operators read it.
     pub(super) error: Option<String>,
+    /// What the handler of a completed job returned, as JSON.
+    pub(super) result: Option<Bytes>,
+    /// Why the job has ended without success, as its dispatcher may read it: JSON of a `JobFailure`.
+    pub(super) failure: Option<String>,
     /// The build that could not read the arguments, when the job waits for another one.
     pub(super) refused_by: Option<Build>,
 }
@@ -43,8 +50,15 @@ impl Transition {
         delay: Duration::ZERO,
         refunds_attempt: false,
         error: None,
+        result: None,
+        failure: None,
         refused_by: None,
     };
+
+    /// The end of a job whose handler succeeded with `result`.
+    pub(super) fn completed(result: Option<Bytes>) -> Self {
+        Self { result, ..Self::COMPLETED }
+    }
 
     /// Decides what follows from the result of attempt `attempt` of `attempts_max`; `random` is uniform in
     /// `0.0..1.0`.
@@ -56,16 +70,19 @@ impl Transition {
         random: f64,
     ) -> Self {
         match result {
-            AttemptResult::Succeeded => Self::COMPLETED,
+            AttemptResult::Succeeded(result) => Self::completed(result.clone()),
             AttemptResult::Snoozed(delay) => Self::wait(*delay),
             AttemptResult::Interrupted => Self::wait(Duration::ZERO),
-            AttemptResult::InvalidArguments(fault) => Self::failure(JobStatus::Failed, fault),
+            AttemptResult::InvalidArguments(fault) | AttemptResult::Unrepeatable(fault) => {
+                Self::failed(JobStatus::Failed, fault)
+            }
             AttemptResult::HandlerError(fault) if attempt >= attempts_max => {
-                Self::failure(JobStatus::DeadLetter, fault)
+                Self::failed(JobStatus::DeadLetter, fault)
             }
             AttemptResult::HandlerError(fault) => {
                 let delay = backoff.delay(attempt, random);
-                Self { delay, ..Self::failure(JobStatus::Retry, fault) }
+                let error = Some(error_text(fault));
+                Self { status: JobStatus::Retry, delay, error, ..Self::COMPLETED }
             }
         }
     }
@@ -74,7 +91,15 @@ impl Transition {
     /// `refusal`.
     pub(super) fn rewritten(&self, rewrite: Rewrite, refusal: &Fault, claim: u32) -> Self {
         match rewrite {
-            Rewrite::InAscii => Self { error: self.error.as_deref().map(in_ascii), ..self.clone() },
+            Rewrite::InAscii => Self {
+                error: self.error.as_deref().map(in_ascii),
+                result: self
+                    .result
+                    .as_deref()
+                    .map(|json| json_in_ascii(&String::from_utf8_lossy(json)).into()),
+                failure: self.failure.as_deref().map(json_in_ascii),
+                ..self.clone()
+            },
             Rewrite::AsFailed => Self::failed_because(self.refused_for(refusal)),
             Rewrite::AsWaiting => {
                 let reason = self.refused_for(refusal);
@@ -113,8 +138,11 @@ impl Transition {
         Self { error: Some(error_text(fault)), refused_by: Some(build), ..Self::wait(delay) }
     }
 
-    fn failure(status: JobStatus, fault: &Fault) -> Self {
-        Self { status, error: Some(error_text(fault)), ..Self::COMPLETED }
+    /// The end of a job without success.
+    fn failed(status: JobStatus, fault: &Fault) -> Self {
+        // A failure that cannot be written is left out: the operator's text has it.
+        let failure = JobFailure::json_of(fault).ok();
+        Self { status, error: Some(error_text(fault)), failure, ..Self::COMPLETED }
     }
 }
 

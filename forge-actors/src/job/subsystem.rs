@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::paths::{
-    ACKNOWLEDGER, AGEING, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, UNBLOCKER, WORKERS,
+    ACKNOWLEDGER, AGEING, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, REPORTER, RESCUER, SETTLER, UNBLOCKER,
+    WORKERS,
 };
 use super::{JOB_MAINTENANCE, JobDeps, Jobs};
 use crate::app::node::{Build, Peers};
@@ -22,6 +23,7 @@ pub struct JobSubsystem;
 impl Subsystem for JobSubsystem {
     const ROOT: ActorNote = ActorNote::new(&JOBS, "runs jobs (with the role `worker`)").safe_to_stop();
     const ACTORS: &'static [ActorNote] = &[
+        ActorNote::new(&REPORTER, "writes progress, log lines, and what followers of jobs read"),
         ActorNote::new(&ACKNOWLEDGER, "writes results and renews leases, both in batches"),
         ActorNote::new(&WORKERS, "worker-1 … worker-n: one job at a time each"),
         ActorNote::new(&CLAIMER, "claims jobs in batches and hands them to free workers"),
@@ -32,6 +34,7 @@ impl Subsystem for JobSubsystem {
             "raises priorities of jobs that are due for long, while this node leads `jobs`",
         ),
         ActorNote::new(&COUNTER, "counts the jobs that are not finished, reports those without a handler"),
+        ActorNote::new(&SETTLER, "tells followers of jobs what was missed, while this node leads `jobs`"),
         ActorNote::new(&HISTORY_EXPIRY, "deletes old history, while this node leads `jobs`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<JobConfig>()];

@@ -190,6 +190,9 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
         job.begin_unwritten();
     }
     let record = Arc::clone(&job.record);
+    if record.followed {
+        shared.wake_reporter(shared.reports.begun(&record));
+    }
     let _shown = shared.workers[index].show(&record);
     waits.record(&record.queue, record.waited);
     let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(&record)));
@@ -201,7 +204,7 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
     };
     let result = attempt(shared, &record, Arc::clone(&completion), job.lease(), interrupted).await;
     if completion.is_committed() {
-        if !matches!(result, AttemptResult::Succeeded) {
+        if !matches!(result, AttemptResult::Succeeded(_)) {
             tracing::warn!(
                 job = %record.id,
                 handler = %record.name,
@@ -225,7 +228,7 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
         AttemptResult::InvalidArguments(fault) if shared.may_be_read_elsewhere(&record).await => {
             refuse(shared, job, &fault);
         }
-        result => end(shared, job, &result),
+        result => end(shared, job, &result, completion.has_reported()),
     }
 }
 
@@ -240,11 +243,11 @@ fn refuse(shared: &JobShared, job: ClaimedJob, fault: &Fault) {
         "job returned: a node of another build may read its arguments"
     );
     let transition = Transition::refused(fault, build, fastrand::f64());
-    shared.acknowledge(ReleasedJob { job, transition });
+    shared.acknowledge(ReleasedJob { job, transition, has_reported: false });
 }
 
 /// Decides what becomes of the job, and has it written.
-fn end(shared: &JobShared, job: ClaimedJob, result: &AttemptResult) {
+fn end(shared: &JobShared, job: ClaimedJob, result: &AttemptResult, has_reported: bool) {
     let record = &job.record;
     let transition = transition_after(shared, record, result);
     if let Some(error) = &transition.error {
@@ -259,7 +262,7 @@ fn end(shared: &JobShared, job: ClaimedJob, result: &AttemptResult) {
             "attempt failed"
         );
     }
-    shared.acknowledge(ReleasedJob { job, transition });
+    shared.acknowledge(ReleasedJob { job, transition, has_reported });
 }
 
 /// Runs the handler of a claimed job once, until it ends or is `interrupted`.

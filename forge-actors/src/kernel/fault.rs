@@ -156,11 +156,20 @@ struct FaultParts {
     message: Cow<'static, str>,
     details: Option<serde_json::Value>,
     retry_after: Option<Duration>,
-    snooze: Option<Duration>,
+    request: Option<AttemptRequest>,
     help: Option<Cow<'static, str>>,
     source: Option<Box<dyn Error + Send + Sync>>,
     /// The message is that of a bug, and not one that a handler has chosen.
     is_bug: bool,
+}
+
+/// What the handler of a job asks of whoever runs its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AttemptRequest {
+    /// Not a failure: another run after this delay.
+    Snooze(Duration),
+    /// A failure after which no further attempt is made.
+    NoRetry,
 }
 
 impl Fault {
@@ -171,7 +180,7 @@ impl Fault {
             message: message.into(),
             details: None,
             retry_after: None,
-            snooze: None,
+            request: None,
             help: None,
             source: None,
             is_bug: false,
@@ -183,8 +192,14 @@ impl Fault {
     /// [`snooze_delay`](Self::snooze_delay).
     pub fn snooze(delay: Duration) -> Self {
         let mut fault = Self::new(Code::Unavailable, "the job was snoozed");
-        fault.0.snooze = Some(delay);
+        fault.0.request = Some(AttemptRequest::Snooze(delay));
         fault
+    }
+
+    /// The same failure, after which a job is not tried again, because no further attempt could succeed.
+    pub(crate) fn without_retry(mut self) -> Self {
+        self.0.request = Some(AttemptRequest::NoRetry);
+        self
     }
 
     /// A bug. The client learns only that the call failed inside the server; `source` goes to the log.
@@ -283,7 +298,15 @@ impl Fault {
 
     /// The delay that [`snooze`](Self::snooze) asked for; `None` for a failure.
     pub fn snooze_delay(&self) -> Option<Duration> {
-        self.0.snooze
+        match self.0.request {
+            Some(AttemptRequest::Snooze(delay)) => Some(delay),
+            Some(AttemptRequest::NoRetry) | None => None,
+        }
+    }
+
+    /// True for a failure after which a job is not tried again.
+    pub(crate) fn forbids_retry(&self) -> bool {
+        self.0.request == Some(AttemptRequest::NoRetry)
     }
 
     /// The SQLSTATE of the database error that caused the fault, if a database error did.

@@ -21,6 +21,8 @@ pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
 /// The longest time that a job waits for its next run: a snooze, a dispatch `after`, a backoff. A longer one
 /// is shortened to it. Postgres cannot add much more to the present.
 pub const JOB_DELAY_MAX: Duration = days(36_500);
+/// Bytes of a job's result, as JSON; the status of a job with a larger one is `failed`.
+pub const JOB_RESULT_BYTES_MAX: usize = 256 * 1024;
 /// Time limit of a handler whose attribute names none.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time limit that an attribute may name for a call with a waiting client.

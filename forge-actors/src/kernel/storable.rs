@@ -5,6 +5,25 @@ pub fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
+/// JSON text in the characters that every encoding of a database has; other ones are escaped as JSON has it.
+///
+/// ```
+/// # use forge_actors::kernel::storable::json_in_ascii;
+/// assert_eq!(json_in_ascii("\"\u{2713} \u{1f600}\""), r#""\u2713 \ud83d\ude00""#);
+/// ```
+pub fn json_in_ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            escaped.push(c);
+        } else {
+            let mut units = [0; 2];
+            escaped.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
+}
+
 /// `text` in the characters that every encoding of a database has; other ones are escaped: `\u{2713}`.
 ///
 /// ```

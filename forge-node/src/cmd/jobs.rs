@@ -180,8 +180,8 @@ fn queue_state(row: &QueueRow, page: &QueuesPage) -> String {
 }
 
 pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
-    let JobDetail { job: row, args, subject, trace } = detail;
-    let shown: [(&str, Option<Text>); 15] = [
+    let JobDetail { job: row, args, subject, trace, result, .. } = detail;
+    let shown: [(&str, Option<Text>); 18] = [
         ("job", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, row.status.as_str(), palette))),
         ("handler", facts::value(&row.name)),
@@ -197,8 +197,37 @@ pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
         ("blocked by", row.blocked_by.as_deref().and_then(facts::value)),
         ("finished", facts::time(row.finished_at)),
         ("last error", row.last_error.as_deref().and_then(facts::value)),
+        ("progress", facts::value(&progress(detail)).filter(|_| detail.progress.is_some())),
+        ("result", result.as_deref().and_then(facts::value)),
+        ("log", facts::value(&log(detail)).filter(|_| !detail.log.is_empty())),
     ];
     facts::render(shown, palette)
+}
+
+fn progress(detail: &JobDetail) -> String {
+    let percent = detail.progress.unwrap_or_default() * 100.0;
+    match detail.message.as_deref() {
+        Some(message) => format!("{percent:.0} %, {message}"),
+        None => format!("{percent:.0} %"),
+    }
+}
+
+/// The log, one line each; what is not kept of an attempt is counted.
+fn log(detail: &JobDetail) -> String {
+    let mut lines = Vec::new();
+    let (mut claim, mut number) = (None, 0);
+    for logged in &detail.log {
+        number = if claim == Some(logged.claim) { number } else { 0 };
+        match logged.number - number {
+            ..=1 => {}
+            missing => lines.push(format!("({} lines are not kept)", missing - 1)),
+        }
+        claim = Some(logged.claim);
+        number = logged.number;
+        let at = logged.at.format("%Y-%m-%d %H:%M:%S");
+        lines.push(format!("{at} {} {}", logged.level.as_str(), logged.line));
+    }
+    lines.join("\n")
 }
 
 fn coloured(status: JobStatus, text: impl Into<Text>, palette: Palette) -> Text {

@@ -1,6 +1,6 @@
 /** How applications use a generated `api.ts`; what must be refused says so above. The compiler reads it, nothing runs it. */
 
-import { createForge, type Forge, type Result } from "@forge/client";
+import { createForge, unwrap, type Forge, type JobHandle, type Result } from "@forge/client";
 import { api, contract, type Animal, type AnimalId, type FeedError, type Json, type Mood, type Page } from "./api.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -68,4 +68,18 @@ export async function errors(id: AnimalId): Promise<number | string> {
     default:
       return app satisfies never;
   }
+}
+
+export async function jobs(id: AnimalId): Promise<number | string | undefined> {
+  const washing = unwrap(await forge.mutate(api.zoo.washLater, { animal: id }));
+  const { current } = forge.job(washing);
+  if (current.status === "completed") return current.result.items[0];
+  if (current.isEnded && current.error.kind === "app" && current.error.app.code === "FULL") return current.error.app.details.gramsEaten;
+  // @ts-expect-error it may not have ended
+  current.result.items;
+  const [clipping] = unwrap(await forge.mutate(api.zoo.clipLater, { animal: id }));
+  holds<Equal<typeof clipping, JobHandle<null> | undefined>>();
+  // @ts-expect-error the handle of a job with another result
+  const other: JobHandle<string> = washing;
+  return other;
 }

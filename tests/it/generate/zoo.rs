@@ -157,6 +157,30 @@ pub(super) async fn open_gate(_ctx: &ActionContext, by: (String, u8)) -> Result<
     Ok(())
 }
 
+/// Washes an animal later: a client follows the job by its handle.
+#[forge::mutation]
+pub(super) async fn wash_later(ctx: &MutationContext, animal: AnimalId) -> Result<JobHandle<Wash>> {
+    ctx.dispatch(Wash { animal }).handle().await
+}
+
+/// Clips claws later; nothing comes of it.
+#[forge::mutation]
+pub(super) async fn clip_later(ctx: &MutationContext, animal: AnimalId) -> Result<Vec<JobHandle<Clip>>> {
+    Ok(vec![ctx.dispatch(Clip { animal }).handle().await?])
+}
+
+#[forge::job]
+pub(super) async fn wash(_ctx: &JobContext, animal: AnimalId) -> Result<Page<Weight>, FeedError> {
+    let _ = animal;
+    Err(FeedError::NoAnimal)
+}
+
+#[forge::job]
+pub(super) async fn clip(_ctx: &JobContext, animal: AnimalId) -> Result<()> {
+    let _ = animal;
+    Ok(())
+}
+
 /// No client hears of it, so it may hold any number.
 #[forge::query(internal)]
 pub(super) async fn hidden(_ctx: &QueryContext, number: i64) -> Result<u64> {
@@ -189,11 +213,15 @@ static FEED: Registration = Registration::of::<Feed>();
 static FEED_CHANGED: Registration = Registration::of::<FeedChanged>();
 static OPEN_GATE: Registration = Registration::of::<OpenGate>();
 static HIDDEN: Registration = Registration::of::<Hidden>();
+static WASH_LATER: Registration = Registration::of::<WashLater>();
+static CLIP_LATER: Registration = Registration::of::<ClipLater>();
 
 /// Every handler of the zoo.
-pub(super) const ALL: [&Registration; 5] = [&LIST, &ANY_ONE, &FEED, &OPEN_GATE, &HIDDEN];
+pub(super) const ALL: [&Registration; 7] =
+    [&LIST, &ANY_ONE, &FEED, &OPEN_GATE, &HIDDEN, &WASH_LATER, &CLIP_LATER];
 /// The same after an argument of `zoo.feed` was renamed.
-pub(super) const CHANGED: [&Registration; 5] = [&LIST, &ANY_ONE, &FEED_CHANGED, &OPEN_GATE, &HIDDEN];
+pub(super) const CHANGED: [&Registration; 7] =
+    [&LIST, &ANY_ONE, &FEED_CHANGED, &OPEN_GATE, &HIDDEN, &WASH_LATER, &CLIP_LATER];
 
 /// What serde writes for the types of the zoo: name of the type, JSON.
 pub(super) fn samples() -> Vec<(&'static str, Value)> {

@@ -154,7 +154,9 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
                 .bind(vec![1])
                 .bind(vec![status])
                 .bind(vec![Some("broke")])
-                .bind(vec![1]);
+                .bind(vec![1])
+                .bind(vec![None::<String>; 0])
+                .bind(vec![None::<String>; 0]);
             finish.execute(&mut connection).await.unwrap();
         }
         "hand back" | "fail" => {

@@ -72,7 +72,8 @@ async fn finish(connection: &mut PgConnection, jobs: &[&JobRecord], ended: &[Lea
         .bind(texts(|job| job.trace.clone()))
         .bind(texts(|job| job.last_error.clone()))
         .bind(jobs.iter().map(|job| job.created_at).collect::<Vec<_>>())
-        .bind(ended);
+        .bind(ended)
+        .bind(vec![None::<String>; 0]);
     statement.fetch_all(connection).await.unwrap().len()
 }
 
@@ -90,6 +91,7 @@ async fn release(connection: &mut PgConnection, jobs: &[&JobRecord], status: &st
         .bind(vec![attempt; jobs.len()])
         .bind(vec![None::<String>; jobs.len()])
         .bind(false)
+        .bind(vec![None::<String>; 0])
         .fetch_all(&mut *tx)
         .await
         .unwrap();

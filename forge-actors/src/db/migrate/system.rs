@@ -35,6 +35,7 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0004_create_crons.sql",
     "later/0005_add_job_limits.sql",
     "later/0006_add_job_operations.sql",
+    "later/0007_add_job_results.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

@@ -15,6 +15,7 @@ mod totals;
 use std::sync::Arc;
 
 use super::state::is_finished;
+use super::store;
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
@@ -22,7 +23,7 @@ use crate::kernel::ids::JobId;
 pub use filter::{JobArgument, JobFilter, JobSearch, JobWait};
 pub use list::{JobPage, list};
 pub use queues::{JobWaits, QueueRow, QueuesPage, WaitBucket, queues, waits};
-pub use rows::{JobDetail, JobOutcome, JobRow};
+pub use rows::{JobDetail, JobLogLine, JobOutcome, JobRow};
 pub use settings::{limit_queue, pause_queue, resume_queue};
 pub use totals::{BoundedCount, JobCounts, JobTotals, StatusCount, count, totals};
 
@@ -46,6 +47,7 @@ pub async fn outcomes(db: &Db, ids: &[JobId]) -> Result<Vec<JobOutcome>, Fault> 
 pub async fn retry(db: &Db, id: JobId) -> Result<Option<Arc<str>>, Fault> {
     let queue: Option<String> =
         sqlx::query_scalar(include_str!("../sql/retry_job.sql")).bind(id).fetch_optional(db).await?;
+    store::sync_progress(db, &[id]).await?;
     Ok(queue.map(Arc::from))
 }
 
@@ -61,6 +63,7 @@ pub async fn cancel(db: &Db, id: JobId, who: &str) -> Result<bool, Fault> {
         let cancel = sqlx::query_scalar(include_str!("../sql/cancel_job.sql")).bind(id).bind(who);
         let cancelled: Option<JobId> = cancel.fetch_optional(db).await?;
         if cancelled.is_some() {
+            store::sync_progress(db, &[id]).await?;
             return Ok(true);
         }
         let is_left = find(db, id).await?.is_some_and(|found| !is_finished(found.job.status));

@@ -4,6 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
 use crate::app::JobStatus;
+use crate::app::log::JobLogLevel;
 use crate::app::secret::REDACTED;
 use crate::job::store;
 use crate::kernel::ids::{JobId, NodeId};
@@ -55,6 +56,30 @@ pub struct JobDetail {
     pub subject: Option<String>,
     /// `traceparent` of the call that dispatched the job.
     pub trace: Option<String>,
+    /// What the handler of a completed job returned, as JSON.
+    pub result: Option<String>,
+    /// How far the job is, from 0 to 1, as its handler has reported.
+    pub progress: Option<f64>,
+    /// What it does, as its handler has reported.
+    pub message: Option<String>,
+    /// The last lines that it has logged, the oldest first.
+    pub log: Vec<JobLogLine>,
+}
+
+/// A line that a job has logged.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobLogLine {
+    /// When it was logged.
+    pub at: Timestamp,
+    /// How grave it is.
+    pub level: JobLogLevel,
+    /// The line, with its fields.
+    pub line: String,
+    /// The claim that the attempt belongs to; it grows from one attempt to the next.
+    pub claim: i32,
+    /// Counts the lines of the attempt from 1, also those that are not kept.
+    pub number: i32,
 }
 
 /// How far a job is.
@@ -117,6 +142,12 @@ impl FromRow<'_, PgRow> for JobOutcome {
     }
 }
 
+/// Reads a log that Postgres has written as JSON.
+fn lines(json: Option<&str>) -> sqlx::Result<Vec<JobLogLine>> {
+    let lines = json.map(serde_json::from_str).transpose();
+    Ok(lines.map_err(|error| sqlx::Error::Decode(error.into()))?.unwrap_or_default())
+}
+
 impl FromRow<'_, PgRow> for JobDetail {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
@@ -124,6 +155,10 @@ impl FromRow<'_, PgRow> for JobDetail {
             args: row.try_get("args")?,
             subject: row.try_get("subject")?,
             trace: row.try_get("trace")?,
+            result: row.try_get("result")?,
+            progress: row.try_get("progress")?,
+            message: row.try_get("message")?,
+            log: lines(row.try_get("log")?)?,
         })
     }
 }

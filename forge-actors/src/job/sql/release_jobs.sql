@@ -1,15 +1,15 @@
 -- Called by job/store for the acknowledger, after sql/lock_batch_leases.sql, for jobs that leave their
 -- batch lease and have not succeeded: $1 batch leases, $2 ids, $3 statuses, $4 errors, $5 seconds to wait,
 -- $6 attempts that are spent, $7 the build that could not read the arguments, or null, $8 whether the jobs
--- were lost. Primary keys. A job that has left its lease, or that is in the history, is not changed. A job
+-- were lost, $9 failures, which may be empty: then all of them are null. Primary keys. A job that has left its lease, or that is in the history, is not changed. A job
 -- that need not wait keeps its place in the queue. Columns of forge_jobs that this statement does not name
 -- stay as they were.
 WITH released AS MATERIALIZED (
     SELECT lease.id AS lease_id, lease.node_id, job, result.status::forge_job_status AS status, result.error,
-           result.delay, result.attempt, result.refused_by
+           result.delay, result.attempt, result.refused_by, result.failure
     FROM UNNEST(
-        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::int4[], $7::text[]
-    ) AS result (lease_id, id, status, error, delay, attempt, refused_by)
+        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::int4[], $7::text[], $9::text[]
+    ) AS result (lease_id, id, status, error, delay, attempt, refused_by, failure)
     JOIN forge_job_leases lease ON lease.id = result.lease_id
     CROSS JOIN LATERAL unnest(lease.jobs) AS job
     WHERE job.id = result.id
@@ -47,11 +47,12 @@ WITH released AS MATERIALIZED (
 ), ended AS (
     INSERT INTO forge_job_history (
         id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
-        last_error, created_at, timeout_ms
+        last_error, created_at, timeout_ms, failure
     )
     SELECT (job).id, (job).name, (job).queue, (job).priority, status, attempt, (job).attempts_max,
            (job).claim + 1, node_id, (job).args, (job).identity, (job).trace,
-           coalesce(error, (job).last_error), (job).created_at, (job).timeout_ms
+           coalesce(error, (job).last_error), (job).created_at, (job).timeout_ms,
+           failure::json
     FROM released
     WHERE status NOT IN ('pending', 'retry')
     RETURNING id

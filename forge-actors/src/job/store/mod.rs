@@ -3,6 +3,7 @@
 
 mod leases;
 mod limited;
+mod progress;
 mod queue_limit;
 mod record;
 mod rescue;
@@ -29,6 +30,7 @@ use crate::kernel::time::secs;
 
 pub use leases::{BatchRenewal, BegunAttempt, Claim, LostJob, RenewedBatch};
 pub(super) use limited::LimitedClaim;
+pub(super) use progress::sync_progress;
 pub(super) use record::status;
 pub use record::{Hold, JobRecord};
 pub use rescue::Rescued;
@@ -239,7 +241,7 @@ async fn claim(
         .await?;
     let mut claimed = ClaimedJobs::default();
     for row in &rows {
-        match row.try_get(19)? {
+        match row.try_get(20)? {
             None => claimed.records.push(JobRecord::from_row(row, claimant.batch)?),
             Some(begins) => claimed.limited.push(LimitedJob {
                 id: row.try_get(0)?,

@@ -59,6 +59,8 @@ pub struct JobRecord {
     pub resources: ResourceNeeds,
     /// The time limit of an attempt, where the dispatch named one.
     pub timeout: Option<Duration>,
+    /// Clients follow the job.
+    pub followed: bool,
 }
 
 /// What holds a claimed job, and what every write about the job names.
@@ -101,6 +103,7 @@ impl JobRecord {
             rate_key: row.try_get(17)?,
             resources: &[],
             timeout: row.try_get::<Option<i64>, _>(18)?.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+            followed: row.try_get::<Option<_>, _>(19)?.unwrap_or_default(),
         })
     }
 

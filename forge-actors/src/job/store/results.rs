@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
+
 use super::{Hold, JobRecord, JobStore, LOCK_LIMIT, LostJob, end, lock_batches};
 use crate::app::JobStatus;
 use crate::db::database::Database;
@@ -127,10 +129,15 @@ impl JobStore {
     }
 }
 
-/// Writes in the transaction of `db` that a job has succeeded. Returns false when the attempt has lost its
-/// job.
-pub(in crate::job) async fn complete(db: &Db, record: &JobRecord) -> Result<bool, Fault> {
-    let result = [(record, &Transition::COMPLETED)];
+/// Writes in the transaction of `db` that a job has succeeded with `result`. Returns false when the attempt
+/// has lost its job.
+pub(in crate::job) async fn complete(
+    db: &Db,
+    record: &JobRecord,
+    result: Option<Bytes>,
+) -> Result<bool, Fault> {
+    let completed = Transition::completed(result);
+    let result = [(record, &completed)];
     let completed = match record.hold {
         Hold::Batch(_) => complete_in_batches(db, &result, &[]).await?,
         Hold::Row(_) => finish(db, &result).await?,
@@ -166,6 +173,7 @@ async fn complete_in_batches(
         .bind(records().map(|record| record.last_error.as_deref()).collect::<Vec<_>>())
         .bind(records().map(|record| record.created_at).collect::<Vec<_>>())
         .bind(ended)
+        .bind(sparse(results.iter().map(|(_, transition)| result_text(transition)).collect()))
         .fetch_all(db)
         .await?)
 }
@@ -196,6 +204,7 @@ async fn write_release(
             .bind(&columns.attempts)
             .bind(&columns.refused_by)
             .bind(are_lost)
+            .bind(sparse(columns.failures))
             .fetch_all(&tx.db())
             .await?;
         Ok(released)
@@ -213,8 +222,20 @@ async fn finish(db: &Db, results: &[JobResult<'_>]) -> Result<Vec<JobId>, Fault>
         .bind(columns.statuses)
         .bind(columns.errors)
         .bind(columns.attempts)
+        .bind(sparse(results.iter().map(|(_, transition)| result_text(transition)).collect()))
+        .bind(sparse(columns.failures))
         .fetch_all(db)
         .await?)
+}
+
+/// A column of which most values are null in most batches: when all of them are, no bytes are sent. UNNEST
+/// fills the end of a shorter array with nulls.
+fn sparse(values: Vec<Option<&str>>) -> Vec<Option<&str>> {
+    if values.iter().all(Option::is_none) { Vec::new() } else { values }
+}
+
+fn result_text(transition: &Transition) -> Option<&str> {
+    transition.result.as_deref().map(|json| std::str::from_utf8(json).expect("JSON is text"))
 }
 
 /// Lets jobs that their own rows hold wait in their queues again. Returns those whose claim still held.
@@ -274,6 +295,7 @@ struct ResultColumns<'a> {
     claims: Vec<i32>,
     statuses: Vec<&'static str>,
     errors: Vec<Option<&'a str>>,
+    failures: Vec<Option<&'a str>>,
     /// Attempts that are spent.
     attempts: Vec<i32>,
     /// Seconds to wait.
@@ -291,6 +313,7 @@ impl<'a> ResultColumns<'a> {
             columns.claims.push(record.claim);
             columns.statuses.push(transition.status.as_str());
             columns.errors.push(transition.error.as_deref());
+            columns.failures.push(transition.failure.as_deref());
             columns.attempts.push(spent.cast_signed());
             columns.delays.push(transition.delay.as_secs_f64());
             columns.refused_by.push(transition.refused_by.as_ref().map(|build| &*build.0));

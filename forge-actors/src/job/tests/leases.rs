@@ -30,6 +30,7 @@ fn claimed(begun: bool) -> JobRecord {
         rate_key: None,
         resources: &[],
         timeout: None,
+        followed: false,
     }
 }
 

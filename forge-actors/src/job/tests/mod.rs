@@ -7,6 +7,8 @@ mod planner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::config::JobConfig;
 use super::state::{Rewrite, STATUS_CHANGES, Transition, is_another_build, is_finished};
 use crate::app::job::{JobStatus, RetryBackoff};
@@ -32,11 +34,16 @@ fn the_result_of_an_attempt_decides_what_becomes_of_the_job() {
             (status, delay, refunds),
             "{result:?}, attempt {attempt}"
         );
-        let failed = matches!(result, AttemptResult::HandlerError(_) | AttemptResult::InvalidArguments(_));
+        let failed = !matches!(
+            result,
+            AttemptResult::Succeeded(_) | AttemptResult::Snoozed(_) | AttemptResult::Interrupted
+        );
         assert_eq!(transition.error.is_some(), failed, "{result:?}");
+        assert_eq!(transition.failure.is_some(), failed && status != JobStatus::Retry, "{result:?}");
     };
-    check(AttemptResult::Succeeded, 1, JobStatus::Completed, Duration::ZERO, false);
+    check(AttemptResult::Succeeded(None), 1, JobStatus::Completed, Duration::ZERO, false);
     check(AttemptResult::InvalidArguments(fault()), 1, JobStatus::Failed, Duration::ZERO, false);
+    check(AttemptResult::Unrepeatable(fault()), 1, JobStatus::Failed, Duration::ZERO, false);
     check(AttemptResult::HandlerError(fault()), 1, JobStatus::Retry, secs(1), false);
     check(AttemptResult::HandlerError(fault()), 2, JobStatus::Retry, secs(2), false);
     check(AttemptResult::HandlerError(fault()), 3, JobStatus::DeadLetter, Duration::ZERO, false);
@@ -70,8 +77,9 @@ fn every_transition_is_an_arrow_of_the_diagram() {
         .flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str())))
         .collect();
     for result in [
-        AttemptResult::Succeeded,
+        AttemptResult::Succeeded(None),
         AttemptResult::InvalidArguments(fault()),
+        AttemptResult::Unrepeatable(fault()),
         AttemptResult::HandlerError(fault()),
         AttemptResult::Snoozed(secs(1)),
         AttemptResult::Interrupted,
@@ -169,6 +177,34 @@ fn a_refused_result_is_rewritten_and_names_the_refusal() {
 }
 
 #[test]
+fn a_result_is_written_in_ascii_where_the_database_lacks_its_characters() {
+    let refusal = Fault::new(Code::BadRequest, "refused").because("no such character");
+    let completed = Transition::completed(Some("{\"mark\":\"\u{2713}\"}".into()));
+    let ascii = completed.rewritten(Rewrite::InAscii, &refusal, 1);
+    assert_eq!(
+        (ascii.status, ascii.result.as_deref()),
+        (JobStatus::Completed, Some(&br#"{"mark":"\u2713"}"#[..]))
+    );
+    assert_eq!(completed.rewritten(Rewrite::AsFailed, &refusal, 1).result, None);
+}
+
+#[test]
+fn a_dispatcher_reads_code_and_sentence_of_a_failure_and_not_its_cause() {
+    let fault =
+        Fault::new(Code::Conflict, "taken").because("SELECT secret").with_details(json!({ "by": "ana" }));
+    let failure = Transition::after(&AttemptResult::HandlerError(fault), 3, 3, BACKOFF, 1.0).failure;
+    let expected = r#"{"code":"CONFLICT","message":"taken","details":{"by":"ana"},"isOwn":false}"#;
+    assert_eq!(failure.as_deref(), Some(expected));
+    let large = fault_with(&"x".repeat(20_000));
+    let failure = Transition::after(&AttemptResult::HandlerError(large), 3, 3, BACKOFF, 1.0).failure;
+    assert_eq!(failure.as_deref(), Some(r#"{"code":"CONFLICT","message":"x","details":null,"isOwn":false}"#));
+}
+
+fn fault_with(details: &str) -> Fault {
+    fault().with_details(json!(details))
+}
+
+#[test]
 fn a_job_that_cannot_end_waits_longer_each_time_and_says_why() {
     let refusal = Fault::new(Code::BadRequest, "refused").because("no \u{2713}");
     let after = |claim| Transition::COMPLETED.rewritten(Rewrite::AsWaiting, &refusal, claim);
@@ -197,5 +233,6 @@ fn a_configuration_that_could_not_run_jobs_is_refused() {
     check(&|config| config.lease = millis(1_999), "jobs.lease");
     check(&|config| config.lease = hours(25), "jobs.lease");
     check(&|config| config.poll_interval = millis(0), "jobs.poll_interval");
+    check(&|config| config.log_lines_max = 1_001, "jobs.log_lines_max");
     check(&|config| config.retention = hours(24 * 36_501), "jobs.retention");
 }

@@ -7,6 +7,7 @@
 
 import type { ServerFrame } from "./frames.js";
 import { Http, type AnyRequest, type CallOptions } from "./http.js";
+import { cancelMyJob, jobStatus, watchJob, type FollowedJob, type JobHandle, type JobWatch } from "./jobs.js";
 import { Link, type Connection, type ConnectionListener } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { Queries, type LocalStore, type Watch } from "./queries.js";
@@ -46,6 +47,8 @@ export interface Forge {
   ): Promise<Result<Output, AppError>>;
   /** A live query, which is subscribed while it has a listener. */
   watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
+  /** A job that this client has dispatched, which is followed while the watch has a listener. */
+  job<Output, AppError>(handle: JobHandle<Output, AppError>): JobWatch<Output, AppError>;
   readonly connection: Store<Connection>;
   /** Grows whenever all data are dropped because another user signed in or the user signed out. */
   readonly sessionEpoch: number;
@@ -119,6 +122,11 @@ export function createForge(options: ForgeOptions): Forge {
       return (closed ? Promise.resolve(cancelled(ref)) : outbox.add(ref.name, ref.codes, args, update)) as Promise<never>;
     },
     watch: (ref: QueryRef<never, unknown, unknown>, args?: unknown) => queries.watch(ref, args) as Watch<never, never>,
+    job: (handle: string) => {
+      const watch = queries.watch(jobStatus, { id: handle }) as Watch<FollowedJob>;
+      const cancel = () => (closed ? Promise.resolve(cancelled(cancelMyJob)) : outbox.add(cancelMyJob.name, [], { id: handle }, undefined));
+      return watchJob(watch, cancel as () => Promise<Result<FollowedJob>>) as JobWatch<never, never>;
+    },
     connection: link,
     get sessionEpoch() {
       return queries.sessionEpoch;

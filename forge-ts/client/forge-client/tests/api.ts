@@ -1,6 +1,6 @@
 /** The API of a task application, as `forge-node generate` writes it. */
 
-import { action, mutation, query } from "../src/index.js";
+import { action, mutation, query, type JobHandle } from "../src/index.js";
 
 export interface Task {
   id: string;
@@ -19,6 +19,7 @@ export const api = {
     find: query<{ id: string }, Task | null, TaskError>("tasks.find", ["TASK_NOT_FOUND"]),
     create: mutation<{ project: string; title: string }, Task, TaskError>("tasks.create", ["LIMIT_REACHED", "TASK_NOT_FOUND"]),
     clear: mutation<Record<string, never>, null, never>("tasks.clear"),
+    export: mutation<{ project: string }, JobHandle<{ url: string }, TaskError>, never>("tasks.export"),
     ping: action<Record<string, never>, null, never>("tasks.ping"),
   },
 } as const;

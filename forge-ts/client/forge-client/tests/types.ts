@@ -59,6 +59,32 @@ export function live(forge: Forge): number | string {
   return current.data.length;
 }
 
+export async function jobs(forge: Forge): Promise<number | string> {
+  const handle = unwrap(await forge.mutate(api.tasks.export, { project: "p" }));
+  const job = forge.job(handle);
+  const { current } = job;
+  holds<Equal<typeof current.progress, number | null>>();
+  // @ts-expect-error it may not have ended
+  current.result.url;
+  // @ts-expect-error a plain text is no handle
+  forge.job("0193a5b0-0000-7000-8000-000000000000");
+  const cancelled = await job.cancel();
+  holds<Equal<typeof cancelled, Result<void>>>();
+  switch (current.status) {
+    case "completed":
+      return current.result.url;
+    case "failed":
+    case "dead_letter":
+    case "cancelled":
+      if (current.error.kind === "app" && current.error.app.code === "LIMIT_REACHED") return current.error.app.details.max;
+      return current.createdAt.toISOString();
+    case "unknown":
+      return current.error.system.code;
+    default:
+      return current.message ?? current.status;
+  }
+}
+
 export function optimistic(forge: Forge): void {
   void forge.mutate(
     api.tasks.create,

@@ -2,10 +2,12 @@ import { cleanup, render, screen } from "@testing-library/svelte";
 import { flushSync } from "svelte";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import type { JobHandle } from "@forge/client";
 import { FakeNode, settled } from "../../forge-client/tests/node.js";
 import { api } from "../../forge-client/tests/api.js";
 import Board from "./Board.svelte";
 import Counter from "./Counter.svelte";
+import Job from "./Job.svelte";
 import { reactive } from "./reactive.svelte.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -57,6 +59,30 @@ test("other arguments are another subscription, and the former one ends", async 
   expect(socket.of("unsub")).toHaveLength(1);
   await push(7);
   expect(text("first")).toBe("live 7");
+});
+
+test("a job shows its progress and its result, and nothing before there is one", async () => {
+  const node = new FakeNode();
+  const socket = await node.live();
+  const view = reactive({ handle: undefined as JobHandle<number> | undefined });
+  render(Job, { forge: node.forge, view });
+  const settle = async () => {
+    flushSync();
+    await settled();
+    flushSync();
+  };
+  await settle();
+  expect(text("job")).toBe("none");
+  expect(socket.of("sub")).toEqual([]);
+  view.handle = "0193a5b0-0000-7000-8000-000000000000" as JobHandle<number>;
+  await settle();
+  const known = { id: view.handle, attempt: 1, attemptsMax: 3, runAt: null, failure: null, createdAt: "2026-01-01T00:00:00Z", finishedAt: null };
+  socket.result("forge.jobStatus", { ...known, status: "running", progress: 0.25, message: "a quarter", result: null });
+  await settle();
+  expect(text("job")).toBe("running 0.25 a quarter");
+  socket.result("forge.jobStatus", { ...known, status: "completed", progress: 1, message: null, result: 42 });
+  await settle();
+  expect(text("job")).toBe("completed 42");
 });
 
 test("keepPrevious shows the former result as stale, but never the result of another user", async () => {
