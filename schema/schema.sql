@@ -28,6 +28,11 @@ CREATE TYPE public.forge_cron_status AS ENUM (
     'unknown',
     'skipped'
 );
+CREATE TYPE public.forge_job_action AS ENUM (
+    'retry',
+    'cancel',
+    'discard'
+);
 CREATE TYPE public.forge_job_log_level AS ENUM (
     'info',
     'warn',
@@ -485,6 +490,25 @@ COMMENT ON TABLE public.forge_idempotency IS 'One row per key, function and call
 COMMENT ON COLUMN public.forge_idempotency.digest IS 'SHA-256 of function, tenant, subject and key, each with its length.';
 COMMENT ON COLUMN public.forge_idempotency.answer IS 'The JSON that was answered; null for public functions, whose answers are not kept.';
 COMMENT ON COLUMN public.forge_idempotency.xid IS 'The transaction of the call: a repeated one is told what it wrote and when.';
+CREATE TABLE public.forge_job_bulks (
+    job_id uuid NOT NULL,
+    action public.forge_job_action NOT NULL,
+    filter json NOT NULL,
+    requested_by text NOT NULL,
+    expected bigint,
+    done bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    next_before uuid,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT forge_job_bulks_counts CHECK (((done >= 0) AND (skipped >= 0))),
+    CONSTRAINT forge_job_bulks_expected_check CHECK ((expected >= 0))
+);
+COMMENT ON TABLE public.forge_job_bulks IS 'What an operator does to all jobs that match a filter, batch by batch. No foreign key: its own job is in forge_jobs, in a batch lease or in the history.';
+COMMENT ON COLUMN public.forge_job_bulks.job_id IS 'The job that does it.';
+COMMENT ON COLUMN public.forge_job_bulks.expected IS 'How many jobs matched when they were counted before.';
+COMMENT ON COLUMN public.forge_job_bulks.skipped IS 'Jobs that had changed meanwhile, so that the action did not apply to them.';
+COMMENT ON COLUMN public.forge_job_bulks.next_before IS 'The next batch is of jobs before this one; null before the first batch.';
 CREATE TABLE public.forge_job_history (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -839,6 +863,8 @@ ALTER TABLE ONLY public.forge_crons
     ADD CONSTRAINT forge_crons_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_idempotency
     ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.forge_job_bulks
+    ADD CONSTRAINT forge_job_bulks_pkey PRIMARY KEY (job_id);
 ALTER TABLE ONLY public.forge_job_history
     ADD CONSTRAINT forge_job_history_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_job_keys
@@ -873,6 +899,7 @@ CREATE INDEX forge_cron_runs_open ON public.forge_cron_runs USING btree (cron_id
 CREATE INDEX forge_crons_due ON public.forge_crons USING btree (next_at) WHERE ((paused_at IS NULL) AND (NOT is_absent));
 CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, COALESCE(tenant, ''::text), name);
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
+CREATE INDEX forge_job_bulks_started_at ON public.forge_job_bulks USING btree (started_at);
 CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status]));
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
 CREATE INDEX forge_job_history_unsuccessful ON public.forge_job_history USING btree (status, id) WHERE (status <> 'completed'::public.forge_job_status);

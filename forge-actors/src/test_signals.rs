@@ -47,6 +47,8 @@ pub enum Step {
     JobCommitting,
     /// Pause point: that commit is confirmed; the handler does not know yet. The key is the job's wire name.
     JobCommitted,
+    /// Pause point: an operator's action on many jobs has committed a batch, and goes on. The key is `bulk`.
+    JobBatchChanged,
     /// Pause point: the local deadline of a term has not passed; the check by the database follows. The key
     /// is the term, for example `jobs.3`.
     TermChecked,
@@ -63,6 +65,7 @@ impl Step {
             Self::JobAttemptEnded => "job_attempt_ended",
             Self::JobCommitting => "job_committing",
             Self::JobCommitted => "job_committed",
+            Self::JobBatchChanged => "job_batch_changed",
             Self::TermChecked => "term_checked",
             Self::TermLocked => "term_locked",
             Self::SessionHoldsResults => "session_holds_results",

@@ -11,7 +11,7 @@ use crate::config::load::Flag;
 
 mod jobs;
 
-pub use jobs::{FilterFlags, Jobs, JobsStep, OneJob};
+pub use jobs::{ChosenJobs, FilterFlags, Jobs, JobsStep, OneJob, OneQueue, QueueLimit};
 
 /// The heading of the flags that every command has.
 const EVERYWHERE: &str = "Everywhere";

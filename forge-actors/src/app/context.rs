@@ -19,14 +19,14 @@ use crate::app::cron::BeginCronRun;
 use crate::app::job::JobHandler;
 use crate::app::kind::{Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
-use crate::app::new_job::InsertJob;
+use crate::app::new_job::{InsertJob, NewJob};
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::db::handle::Db;
 use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::RequestId;
-use crate::kernel::invocation::{Caller, Invocation};
+use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::limits;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::Timestamp;
@@ -86,6 +86,9 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// The stored result of a job of the handler `name`, as people may see it.
     fn shown_result(&self, name: &str, result: &str) -> String;
+
+    /// The job that runs the handler `name` with these stored arguments, in the name of `identity`.
+    fn job_by_name(&self, name: &str, args: String, identity: Option<&Identity>) -> Result<NewJob, Fault>;
 }
 
 /// One call's identity, trace and deadline, shared with the calls inside it.

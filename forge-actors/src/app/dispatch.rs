@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 
 use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::error::Result;
-use crate::app::handler::Handler;
+use crate::app::handler::{Handler, Meta};
 use crate::app::job::{JobMeta, Priority};
 use crate::app::job_handle::{JobHandle, follower};
 use crate::app::job_key::{JobKeys, UniqueKey, UniqueRule};
@@ -362,20 +362,24 @@ impl MutationContext {
 /// # Errors
 /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
 pub fn new_job<H: Handler>(message: &H, identity: Option<&Identity>) -> Result<NewJob> {
-    let args = message.to_json()?;
-    if args.len() > H::META.input_bytes_max {
-        let text = format!(
-            "the arguments of `{}` are larger than {} bytes",
-            H::META.wire_name(),
-            H::META.input_bytes_max
-        );
+    let args = String::from_utf8(message.to_json()?).map_err(Fault::internal)?;
+    job_of(&H::META, args, identity)
+}
+
+/// The job that runs the handler of `meta` with these arguments, dispatched by `identity`.
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
+pub(crate) fn job_of(meta: &Meta, args: String, identity: Option<&Identity>) -> Result<NewJob> {
+    let bytes_max = meta.input_bytes_max;
+    if args.len() > bytes_max {
+        let text = format!("the arguments of `{}` are larger than {bytes_max} bytes", meta.wire_name());
         return Err(Fault::new(Code::PayloadTooLarge, text)
-            .with_details(serde_json::json!({ "bytesMax": H::META.input_bytes_max }))
+            .with_details(serde_json::json!({ "bytesMax": bytes_max }))
             .with_help(remedy::INPUT_MAX));
     }
-    let args = String::from_utf8(args).map_err(Fault::internal)?;
-    let name = H::META.wire_name();
-    let JobMeta { queue, priority, attempts, limits, .. } = H::META.job_meta().unwrap_or(JobMeta::DEFAULT);
+    let name = meta.wire_name();
+    let JobMeta { queue, priority, attempts, limits, .. } = meta.job_meta().unwrap_or(JobMeta::DEFAULT);
     Ok(NewJob {
         id: JobId::new(),
         keys: Secret::new(JobKeys::of(&limits, &name, &args, identity)?),
@@ -396,6 +400,31 @@ fn origin(ctx: &MutationContext) -> Result<(Option<String>, String)> {
     let invocation = &ctx.scope.shared.invocation;
     let identity = invocation.caller.identity.as_deref().map(serde_json::to_string).transpose();
     Ok((identity.map_err(Fault::internal)?, invocation.trace.to_string()))
+}
+
+impl MutationContext {
+    /// The job that runs the handler `name` with these stored arguments, in the name of `identity`.
+    ///
+    /// # Errors
+    /// `CONFLICT` when this binary has no such job, `VALIDATION` when its handler refuses the arguments.
+    pub(crate) fn job_by_name(
+        &self,
+        name: &str,
+        args: String,
+        identity: Option<&Identity>,
+    ) -> Result<NewJob> {
+        self.scope.shared.services.invoke.job_by_name(name, args, identity)
+    }
+
+    /// Dispatches a job in the name of `identity` instead of the caller's, with the trace of this call.
+    pub(crate) async fn dispatch_as(&self, job: &NewJob, identity: Option<&Identity>) -> Result<()> {
+        let shared = &self.scope.shared;
+        let identity = identity.map(serde_json::to_string).transpose().map_err(Fault::internal)?;
+        let trace = shared.invocation.trace.to_string();
+        shared.services.jobs.insert(self.db(), job, identity, trace).await?;
+        shared.after_commit.wake(&job.queue);
+        Ok(())
+    }
 }
 
 /// Writes the row in the transaction of `ctx`, and wakes the workers of its queue after the commit.
@@ -431,7 +460,7 @@ async fn insert_all(ctx: &MutationContext, jobs: &[NewJob]) -> Result<Vec<JobId>
 }
 
 /// True for the characters that an attribute accepts as well.
-fn is_queue_name(name: &str) -> bool {
+pub(crate) fn is_queue_name(name: &str) -> bool {
     let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
     clean && (1..=64).contains(&name.len())
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 
 use crate::app::{ActionContext, MutationContext, QueryContext, Result};
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::NodeId;
+use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::storable::{in_ascii, without_nul};
 use crate::kernel::time::Timestamp;
 
@@ -16,6 +16,13 @@ const ROWS_MAX: u16 = 1_000;
 crate::id! {
     /// Names a row of the audit.
     pub AuditId,
+}
+
+impl AuditId {
+    /// The row of the command whose work this job does.
+    pub(super) const fn of_bulk(job: JobId) -> Self {
+        Self::from_uuid(*job.as_uuid())
+    }
 }
 
 /// One command.
@@ -137,4 +144,11 @@ pub(super) async fn audited<T>(
         completed => completed?,
     }
     outcome
+}
+
+/// Records that a command on many jobs has ended, with what it did, as a part of what it is about.
+pub(super) async fn complete_bulk(ctx: &MutationContext, job: JobId, result: &str) -> Result<()> {
+    let complete = sqlx::query(include_str!("sql/complete_bulk_audit.sql"));
+    complete.bind(AuditId::of_bulk(job)).bind(result).execute(ctx.db()).await?;
+    Ok(())
 }

@@ -1,14 +1,14 @@
-//! `forge.jobStatus` and `forge.cancelMyJob`: a job as whoever dispatched it sees it. `useJob(handle)` and
+//! `forge.jobStatus` and `forge.cancelMyJob`: a job as its dispatcher sees it. `useJob(handle)` and
 //! `forge.job(handle)` of the clients call them.
 //!
 //! Anyone may call them: they answer for the jobs that the caller has dispatched with a handle, and for every
 //! such job when the caller is an administrator. A job that was dispatched without a token may be seen by
-//! whoever knows its id. For all others there is no such job.
+//! everyone who knows its id. For all others there is no such job.
 
 use crate::app::job_handle::follower;
 use crate::app::kind::Kind;
 use crate::app::{Ctx, MutationContext, QueryContext, Result};
-use crate::job::admin;
+use crate::job::admin::{self, JobAction};
 use crate::job::follow::{self, FollowedJob, JobViewer};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
@@ -29,7 +29,7 @@ pub async fn cancel_my_job(ctx: &MutationContext, id: JobId) -> Result<FollowedJ
     let viewer = JobViewer { follower: &follower, sees_all: ctx.auth().has_role("admin") };
     follow::find(ctx.db(), id, viewer).await?.ok_or_else(|| unknown(id))?;
     let who = ctx.auth().identity().map_or("its dispatcher", |identity| identity.subject.as_str());
-    admin::cancel(ctx.db(), id, who).await?;
+    admin::apply(ctx.db(), JobAction::Cancel, &[id], who).await?;
     follow::find(ctx.db(), id, viewer).await?.ok_or_else(|| unknown(id))
 }
 

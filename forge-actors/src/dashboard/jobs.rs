@@ -1,11 +1,16 @@
-//! `forge.jobs`, `forge.jobTotals`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole
+//! `forge.jobs`, `forge.jobTotals`, `forge.job`, and what an administrator does to one job:
+//! `forge.retryJob`, `forge.cancelJob`, `forge.discardJob`, `forge.cloneJob`. The jobs are those of the whole
 //! database, finished or not.
 
-use crate::app::{MutationContext, QueryContext, Result};
+use crate::app::dispatch::is_queue_name;
+use crate::app::job_key::JobKeys;
+use crate::app::{MutationContext, QueryContext, Result, Secret};
 use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
-use crate::job::admin::{self, JobDetail, JobFilter, JobPage, JobSearch, JobTotals};
+use crate::job::admin::{self, JobAction, JobDetail, JobFilter, JobPage, JobSearch, JobTotals};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use crate::kernel::invocation::is_system;
+use crate::kernel::time::Timestamp;
 
 /// Rows of one answer at most.
 const ROWS_MAX: u16 = 1_000;
@@ -33,9 +38,7 @@ pub async fn job_totals(ctx: &QueryContext) -> Result<JobTotals> {
 /// One job with its arguments, its progress, its log and its result, whether it is finished or not.
 #[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
-    let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| {
-        Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only"))
-    })?;
+    let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| missing(id))?;
     // Without the secrets among them; of a handler that this binary does not know, without any value.
     detail.args = ctx.shown_arguments(&detail.job.name, &detail.args);
     let handlers = ctx.job_handlers();
@@ -43,6 +46,9 @@ pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
         handlers.iter().any(|handler| handler.name == name && !handler.hides_arguments)
     });
     detail.result = detail.result.map(|result| ctx.shown_result(&detail.job.name, &result));
+    if is_system(&detail.job.name) {
+        detail.bulk = admin::find_bulk(ctx.db(), id).await?;
+    }
     Ok(detail)
 }
 
@@ -50,37 +56,108 @@ pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
 /// attempts.
 #[forge_app_macros::mutation(name = "forge.retryJob", role = "admin")]
 pub async fn retry_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
-    let audit = record(ctx, "retryJob", id).await?;
-    let queue = admin::retry(ctx.db(), id).await?;
-    let detail = ctx.call(Job { id }).await?;
-    let status = detail.job.status;
-    let queue = queue.ok_or_else(|| {
-        Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str()))
-    })?;
-    ctx.wake_workers(&queue);
-    ctx.call(CompleteAudit { id: audit, error: None }).await?;
-    Ok(detail)
+    act(ctx, JobAction::Retry, id).await
 }
 
 /// Ends a job that is not finished. One that runs is cut within seconds, and what it still writes through its
 /// job is refused.
 #[forge_app_macros::mutation(name = "forge.cancelJob", role = "admin")]
 pub async fn cancel_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
-    let audit = record(ctx, "cancelJob", id).await?;
-    let who = &ctx.auth().identity()?.subject;
-    let cancelled = admin::cancel(ctx.db(), id, who).await?;
-    let detail = ctx.call(Job { id }).await?;
-    if !cancelled {
-        let status = detail.job.status.as_str();
-        return Err(Fault::new(Code::Conflict, format!("the job is {status} already")));
+    act(ctx, JobAction::Cancel, id).await
+}
+
+/// Gives a job up: one that waits ends, and one that failed or is a dead letter leaves the failures. Both are
+/// `cancelled` then, keep the error that they had, and can be tried again while the history keeps them.
+#[forge_app_macros::mutation(name = "forge.discardJob", role = "admin")]
+pub async fn discard_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
+    act(ctx, JobAction::Discard, id).await
+}
+
+/// Dispatches a job like another one, in the name of whoever dispatched that, and returns it. `args` (a JSON
+/// object, in which `[redacted]` stands for the other's secret at that place), `queue`, `priority` and
+/// `runAt` take the place of the other's; its uniqueness is not taken over. `replace` discards the other one.
+#[forge_app_macros::mutation(name = "forge.cloneJob", role = "admin", input_max = "16MiB")]
+pub async fn clone_job(
+    ctx: &MutationContext,
+    id: JobId,
+    args: Option<String>,
+    queue: Option<String>,
+    priority: Option<u8>,
+    run_at: Option<Timestamp>,
+    replace: Option<bool>,
+) -> Result<JobDetail> {
+    let stored = admin::find_stored(ctx.db(), id).await?.ok_or_else(|| missing(id))?;
+    let args = match args {
+        Some(given) => {
+            let shown = ctx.shown_arguments(&stored.name, &stored.args);
+            admin::with_secrets(&given, &shown, &stored.args)?
+        }
+        None => stored.args,
+    };
+    let identity = stored.identity.as_ref();
+    let mut job = ctx.job_by_name(&stored.name, args, identity)?;
+    job.queue = queue.unwrap_or(stored.queue);
+    job.priority = priority.map_or(stored.priority, i16::from);
+    job.attempts_max = stored.attempts_max;
+    job.timeout_ms = stored.timeout_ms;
+    job.run_at = run_at;
+    job.keys = Secret::new(JobKeys { unique: None, ..job.keys.into_exposed() });
+    if job.priority > 100 {
+        return Err(Fault::new(Code::BadRequest, "a priority is 0 to 100"));
     }
+    if !is_queue_name(&job.queue) {
+        let message = "a queue has a name of 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`";
+        return Err(Fault::new(Code::BadRequest, message));
+    }
+    let audit = record(ctx, "cloneJob", format!("{id} as {}", job.id)).await?;
+    if replace.unwrap_or(false) {
+        change(ctx, JobAction::Discard, id).await?;
+    }
+    ctx.dispatch_as(&job, identity).await?;
     ctx.call(CompleteAudit { id: audit, error: None }).await?;
-    Ok(detail)
+    Ok(ctx.call(Job { id: job.id }).await?)
+}
+
+/// Does something to one job, with a row of the audit.
+async fn act(ctx: &MutationContext, action: JobAction, id: JobId) -> Result<JobDetail> {
+    let audit = record(ctx, &format!("{}Job", action.as_str()), id.to_string()).await?;
+    change(ctx, action, id).await?;
+    ctx.call(CompleteAudit { id: audit, error: None }).await?;
+    Ok(ctx.call(Job { id }).await?)
+}
+
+/// Does something to one job.
+///
+/// # Errors
+/// `NOT_FOUND`, and `CONFLICT` with the status of a job that the action does not apply to.
+async fn change(ctx: &MutationContext, action: JobAction, id: JobId) -> Result<()> {
+    let who = &ctx.auth().identity()?.subject;
+    let changed = admin::apply(ctx.db(), action, &[id], who).await?;
+    if changed.ids.is_empty() {
+        let found = admin::find(ctx.db(), id).await?.ok_or_else(|| missing(id))?;
+        let status = found.job.status;
+        return Err(Fault::new(Code::Conflict, action.refusal(status))
+            .with_details(serde_json::json!({ "status": status })));
+    }
+    if action == JobAction::Retry {
+        changed.queues.iter().for_each(|queue| ctx.wake_workers(queue));
+        return Ok(());
+    }
+    // The job may have been that of a bulk, whose audit nobody else completes.
+    if let Some(counts) = admin::end_bulk(ctx.db(), id).await? {
+        let error = Some(format!("ended by {who}: {counts}"));
+        ctx.call(CompleteAudit { id: AuditId::of_bulk(id), error }).await?;
+    }
+    Ok(())
+}
+
+fn missing(id: JobId) -> Fault {
+    Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only"))
 }
 
 /// Writes the audit in the transaction of what it is about: either both happened or neither.
-async fn record(ctx: &MutationContext, action: &str, job: JobId) -> Result<AuditId> {
+async fn record(ctx: &MutationContext, action: &str, target: String) -> Result<AuditId> {
     let id = AuditId::new();
-    ctx.call(RecordAudit { id, action: action.to_owned(), node: None, target: job.to_string() }).await?;
+    ctx.call(RecordAudit { id, action: action.to_owned(), node: None, target }).await?;
     Ok(id)
 }

@@ -15,6 +15,7 @@
 pub mod actor;
 pub mod actors;
 pub mod audit;
+pub mod bulk;
 mod collector;
 pub mod control;
 pub mod crashes;

@@ -73,15 +73,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::blocking::BlockingPool;
 use crate::app::context::{Invoke, Services};
+use crate::app::dispatch::job_of;
 use crate::app::job::{JobHandler, RunningAttempt};
+use crate::app::new_job::NewJob;
 use crate::app::secret::names_only;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::commit::Receipt;
-use crate::kernel::fault::Fault;
-use crate::kernel::invocation::Invocation;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::{Identity, Invocation};
 use crate::leader::{Term, expiry};
 use crate::subsystem::ActorPath;
 use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree};
@@ -314,5 +316,21 @@ impl Invoke for WeakInvoker {
             Some(registration) => registration.shown_result(result),
             None => names_only(result),
         }
+    }
+
+    fn job_by_name(&self, name: &str, args: String, identity: Option<&Identity>) -> Result<NewJob, Fault> {
+        let shared = self.0.upgrade().ok_or_else(stopping_fault)?;
+        let known = shared.find(name).filter(|known| known.meta.job_meta().is_some()).ok_or_else(|| {
+            let message = format!("the binary of this node has no job `{name}`");
+            Fault::new(Code::Conflict, message).with_details(serde_json::json!({ "handler": name }))
+        })?;
+        if known.meta.cron_meta().is_some() {
+            let message = format!("`{name}` is a cron: its runs come from its schedule, or from `cron run`");
+            return Err(
+                Fault::new(Code::Conflict, message).with_details(serde_json::json!({ "handler": name }))
+            );
+        }
+        known.decode(args.as_bytes())?;
+        job_of(&known.meta, args, identity)
     }
 }

@@ -18,6 +18,7 @@
 //!                                                        ├── arguments refused ─▶ failed ──────┤
 //!                                                        ├── attempts spent ────▶ dead_letter ─┤
 //!        pending · retry · claimed · running ────────────┴── a person: `cancel` ▶ cancelled ───┘
+//!        pending · retry · failed · dead_letter ──────────── a person: `discard` ─────▲
 //! ```
 //!
 //! A node holds a job in one of two ways.

@@ -213,8 +213,8 @@ pub const STATUS_CHANGES: &[(JobStatus, &[JobStatus])] = {
         (Running, &[Pending, Retry, Completed, Failed, DeadLetter, Cancelled]),
         (Retry, &[Claimed, Running, Cancelled]),
         (Completed, &[]),
-        (Failed, &[Pending]),
-        (DeadLetter, &[Pending]),
+        (Failed, &[Pending, Cancelled]),
+        (DeadLetter, &[Pending, Cancelled]),
         (Cancelled, &[Pending]),
     ]
 };

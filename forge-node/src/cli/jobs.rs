@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use forge_actors::app::JobStatus;
 use forge_actors::job::admin::{JobArgument, JobFilter, JobWait};
 use forge_actors::kernel::ids::JobId;
+use forge_actors::kernel::time::Timestamp;
 
 use super::Target;
 
@@ -39,10 +40,47 @@ pub enum JobsStep {
     },
     /// Show one job with its arguments and its last error.
     Show(OneJob),
-    /// Run a job again now, with all of its attempts.
-    Retry(OneJob),
-    /// Cancel a job that is not finished.
-    Cancel(OneJob),
+    /// Run a job again now, with all of its attempts, or all jobs that match.
+    Retry(ChosenJobs),
+    /// Cancel a job that is not finished, or all that match.
+    Cancel(ChosenJobs),
+    /// Give a job up, or all that match: end one that waits, take one that failed out of the failures.
+    Discard(ChosenJobs),
+    /// Dispatch a job like another one, as it was or changed.
+    Clone {
+        /// The other job.
+        #[command(flatten)]
+        job: OneJob,
+        /// Its arguments, a JSON object; `[redacted]` stands for a secret of the other job.
+        #[arg(long, value_name = "JSON")]
+        args: Option<String>,
+        /// The queue in which it waits.
+        #[arg(long, value_name = "QUEUE")]
+        queue: Option<String>,
+        /// Its priority, 0 to 100.
+        #[arg(long, value_name = "N")]
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
+        priority: Option<u8>,
+        /// When it may run, for example 2030-01-31T09:00:00Z.
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        at: Option<Timestamp>,
+        /// Discard the other job.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Stop a queue until it is resumed; what runs goes on.
+    Pause(OneQueue),
+    /// Let the jobs of a paused queue run again.
+    Resume(OneQueue),
+    /// Let so many jobs of a queue be held at a time, by all nodes together.
+    Limit {
+        /// The queue.
+        #[command(flatten)]
+        queue: OneQueue,
+        /// How many, or `none`.
+        #[arg(value_name = "N", value_parser = queue_limit)]
+        most: QueueLimit,
+    },
     /// List the queues, with what waits in them.
     Queues {
         /// Print the list again every second.
@@ -56,6 +94,7 @@ pub enum JobsStep {
 
 /// Which jobs: those for which all of these hold.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Which jobs")]
 pub struct FilterFlags {
     /// Only jobs with this status, or one of these: pending, claimed, running, completed, retry, failed,
     /// dead_letter, cancelled.
@@ -105,6 +144,54 @@ pub struct OneJob {
     /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// One job, or all that match.
+#[derive(Debug, Clone, Args)]
+pub struct ChosenJobs {
+    /// The job's id, as `jobs ls` prints it.
+    #[arg(value_parser = job_id, required_unless_present = "all", conflicts_with = "all")]
+    pub id: Option<JobId>,
+    /// All jobs for which the flags hold that say which jobs.
+    #[arg(long)]
+    pub all: bool,
+    /// Do it; without this flag the jobs are only counted.
+    #[arg(long, requires = "all")]
+    pub yes: bool,
+    /// Which jobs.
+    #[command(flatten)]
+    pub filter: FilterFlags,
+    /// The node, and the token for it.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// One queue.
+#[derive(Debug, Clone, Args)]
+pub struct OneQueue {
+    /// The queue, as `jobs queues` prints it.
+    pub queue: String,
+    /// The node, and the token for it.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// How many jobs of a queue may be held at a time; `None`: as many as there are workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLimit(pub Option<u32>);
+
+fn queue_limit(text: &str) -> Result<QueueLimit, &'static str> {
+    match text {
+        "none" => Ok(QueueLimit(None)),
+        number => {
+            let number = number.parse().map_err(|_| "a limit is a number of jobs, or `none`")?;
+            Ok(QueueLimit(Some(number)))
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "a time is written 2030-01-31T09:00:00Z, or with an offset: +01:00")
 }
 
 fn job_id(text: &str) -> Result<JobId, &'static str> {

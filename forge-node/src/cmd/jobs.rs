@@ -1,19 +1,23 @@
-//! `jobs`: lists, shows, retries and cancels jobs through a running node, and lists their queues.
+//! `jobs`: lists jobs and queues through a running node, and does something about them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use forge_actors::app::JobStatus;
-use forge_actors::job::admin::{BoundedCount, JobDetail, JobPage, JobRow, QueueRow, QueuesPage};
-use forge_actors::kernel::time::format_duration;
+use forge_actors::job::admin::{
+    BoundedCount, JobAction, JobDetail, JobFilter, JobPage, JobRow, QueueRow, QueuesPage,
+};
+use forge_actors::kernel::ids::JobId;
+use forge_actors::kernel::time::{Timestamp, format_duration};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::cli::{Jobs, JobsStep, OneJob};
+use crate::cli::{ChosenJobs, Jobs, JobsStep, OneQueue, QueueLimit, Target};
 use crate::cmd::client::{Client, decode, print};
+use crate::cmd::job_bulk;
 use crate::terminal::context::{CommandContext, Palette, understands_escapes};
 use crate::terminal::facts;
 use crate::terminal::output;
-use crate::terminal::report::Report;
+use crate::terminal::report::{Exit, Report};
 use crate::terminal::table::{self, Column};
 use crate::terminal::text::Text;
 use crate::terminal::width;
@@ -33,9 +37,23 @@ pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report>
             show_live(&client, "forge.jobs", &ask, *watch, context, |page: JobPage| list(&page, palette))
                 .await
         }
-        JobsStep::Show(job) => call_for_job(job, context, "forge.job").await,
-        JobsStep::Retry(job) => call_for_job(job, context, "forge.retryJob").await,
-        JobsStep::Cancel(job) => call_for_job(job, context, "forge.cancelJob").await,
+        JobsStep::Show(job) => call_for_job(&job.target, job.id, context, "forge.job").await,
+        JobsStep::Retry(jobs) => act(jobs, context, JobAction::Retry, "forge.retryJob").await,
+        JobsStep::Cancel(jobs) => act(jobs, context, JobAction::Cancel, "forge.cancelJob").await,
+        JobsStep::Discard(jobs) => act(jobs, context, JobAction::Discard, "forge.discardJob").await,
+        JobsStep::Clone { job, args, queue, priority, at, replace } => {
+            let ask = json!({
+                "id": job.id, "args": args, "queue": queue, "priority": priority, "runAt": at,
+                "replace": replace,
+            });
+            let answer = Client::of_administrator(&job.target, context)?.call("forge.cloneJob", &ask).await?;
+            print(&answer, context, |detail: JobDetail| show(&detail, palette))
+        }
+        JobsStep::Pause(queue) => set_queue(queue, context, "forge.pauseQueue", json!({})).await,
+        JobsStep::Resume(queue) => set_queue(queue, context, "forge.resumeQueue", json!({})).await,
+        JobsStep::Limit { queue, most: QueueLimit(most) } => {
+            set_queue(queue, context, "forge.limitQueue", json!({ "concurrencyMax": most })).await
+        }
         JobsStep::Queues { watch, target } => {
             let client = Client::of_administrator(target, context)?;
             let draw = |page: QueuesPage| queues(&page, palette);
@@ -69,9 +87,45 @@ async fn show_live<T: DeserializeOwned>(
     }
 }
 
-async fn call_for_job(job: &OneJob, context: CommandContext<'_>, function: &str) -> Result<(), Report> {
-    let client = Client::of_administrator(&job.target, context)?;
-    let answer = client.call(function, &json!({ "id": job.id })).await?;
+/// Changes a setting of a queue, and prints the queue.
+async fn set_queue(
+    queue: &OneQueue,
+    context: CommandContext<'_>,
+    function: &str,
+    mut args: Value,
+) -> Result<(), Report> {
+    args["queue"] = json!(queue.queue);
+    let answer = Client::of_administrator(&queue.target, context)?.call(function, &args).await?;
+    print(&answer, context, |row: QueueRow| list_queues(&[row], None, context.palette()))
+}
+
+/// Does something to one job, or to all that match.
+async fn act(
+    jobs: &ChosenJobs,
+    context: CommandContext<'_>,
+    action: JobAction,
+    function: &str,
+) -> Result<(), Report> {
+    let filter = jobs.filter.filter();
+    match jobs.id {
+        Some(_) if filter != JobFilter::default() => {
+            let message = "a job is named by its id, and flags say which jobs";
+            Err(Report::new(Exit::Usage, "usage", message)
+                .help("--all in the place of the id takes all of them"))
+        }
+        Some(id) => call_for_job(&jobs.target, id, context, function).await,
+        None => job_bulk::run(jobs, &filter, action, context).await,
+    }
+}
+
+async fn call_for_job(
+    target: &Target,
+    id: JobId,
+    context: CommandContext<'_>,
+    function: &str,
+) -> Result<(), Report> {
+    let client = Client::of_administrator(target, context)?;
+    let answer = client.call(function, &json!({ "id": id })).await?;
     print(&answer, context, |detail: JobDetail| show(&detail, context.palette()))
 }
 
@@ -130,14 +184,19 @@ const QUEUE_COLUMNS: [Column; 7] = [
     Column::Left("state"),
 ];
 
-/// The queues, one a line.
-pub(super) fn queues(page: &QueuesPage, palette: Palette) -> Text {
+/// The queues of the whole database.
+fn queues(page: &QueuesPage, palette: Palette) -> Text {
     if page.queues.is_empty() {
         return "no queues".into();
     }
-    let cells: Vec<_> = page.queues.iter().map(|row| queue_cells(row, page)).collect();
+    list_queues(&page.queues, Some(page.workers), palette)
+}
+
+/// Queues, one a line; `workers` is the number of nodes that run jobs, where it is known.
+fn list_queues(rows: &[QueueRow], workers: Option<u32>, palette: Palette) -> Text {
+    let cells: Vec<_> = rows.iter().map(|row| queue_cells(row, workers)).collect();
     table::render_within(width::columns(), QUEUE_COLUMNS, &cells, palette, |index, line| {
-        let row = &page.queues[index];
+        let row = &rows[index];
         match (row.paused_at, row.unserved.is_empty()) {
             (_, false) => palette.red(line),
             (Some(_), true) => palette.yellow(line),
@@ -146,9 +205,10 @@ pub(super) fn queues(page: &QueuesPage, palette: Palette) -> Text {
     })
 }
 
-fn queue_cells(row: &QueueRow, page: &QueuesPage) -> [String; QUEUE_COLUMNS.len()] {
+fn queue_cells(row: &QueueRow, workers: Option<u32>) -> [String; QUEUE_COLUMNS.len()] {
     let oldest = row.oldest_due_at.map(|since| {
-        let waited = page.at.signed_duration_since(since).to_std().unwrap_or_default();
+        let waited =
+            Timestamp::from(SystemTime::now()).signed_duration_since(since).to_std().unwrap_or_default();
         format_duration(Duration::from_secs(waited.as_secs()))
     });
     [
@@ -158,7 +218,7 @@ fn queue_cells(row: &QueueRow, page: &QueuesPage) -> [String; QUEUE_COLUMNS.len(
         bounded(row.scheduled),
         bounded(row.blocked),
         row.held.to_string(),
-        queue_state(row, page),
+        queue_state(row, workers),
     ]
 }
 
@@ -167,21 +227,22 @@ fn bounded(count: BoundedCount) -> String {
     format!("{}{}", count.count, if count.is_more { "+" } else { "" })
 }
 
-fn queue_state(row: &QueueRow, page: &QueuesPage) -> String {
+fn queue_state(row: &QueueRow, workers: Option<u32>) -> String {
     let paused = row
         .paused_at
         .map(|at| format!("paused {} by {}", at.format(TIME), row.paused_by.as_deref().unwrap_or_default()));
     let limit = row.concurrency_max.map(|most| format!("{most} at a time"));
-    let idle = (page.workers == 0 && row.due.count > 0).then(|| "no node runs jobs".to_owned());
-    let unserved = (!row.unserved.is_empty() && page.workers > 0)
-        .then(|| format!("no node has the handler {}", row.unserved.join(", ")));
+    let idle = (workers == Some(0) && row.due.count > 0).then(|| "no node runs jobs".to_owned());
+    let unserved = (!row.unserved.is_empty() && idle.is_none())
+        .then(|| format!("no node can run {}", row.unserved.join(", ")));
     let states: Vec<_> = [paused, limit, idle, unserved].into_iter().flatten().collect();
     if states.is_empty() { "active".to_owned() } else { states.join("; ") }
 }
 
 pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
-    let JobDetail { job: row, args, subject, trace, result, .. } = detail;
-    let shown: [(&str, Option<Text>); 18] = [
+    let JobDetail { job: row, args, subject, trace, result, bulk, .. } = detail;
+    let bulk = bulk.as_ref().map(job_bulk::progress);
+    let shown: [(&str, Option<Text>); 19] = [
         ("job", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, row.status.as_str(), palette))),
         ("handler", facts::value(&row.name)),
@@ -200,6 +261,7 @@ pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
         ("progress", facts::value(&progress(detail)).filter(|_| detail.progress.is_some())),
         ("result", result.as_deref().and_then(facts::value)),
         ("log", facts::value(&log(detail)).filter(|_| !detail.log.is_empty())),
+        ("bulk", bulk.as_deref().and_then(facts::value)),
     ];
     facts::render(shown, palette)
 }

@@ -12,6 +12,7 @@ pub mod delegate;
 pub mod doctor;
 pub mod functions;
 pub mod generate;
+mod job_bulk;
 pub mod jobs;
 pub mod migrate;
 pub mod new;

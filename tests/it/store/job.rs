@@ -171,12 +171,16 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
                 .unwrap();
         }
         "cancel" => {
-            let cancel = one(include_str!("../../../forge-actors/src/job/sql/cancel_job.sql"));
-            cancel.bind(id).bind("ana").execute(&mut connection).await.unwrap();
+            let cancel = one(include_str!("../../../forge-actors/src/job/sql/cancel_jobs.sql"));
+            cancel.bind(vec![id]).bind("ana").execute(&mut connection).await.unwrap();
+        }
+        "discard" => {
+            let discard = one(include_str!("../../../forge-actors/src/job/sql/discard_jobs.sql"));
+            discard.bind(vec![id]).bind("ana").execute(&mut connection).await.unwrap();
         }
         "retry" => {
-            let retry = one(include_str!("../../../forge-actors/src/job/sql/retry_job.sql"));
-            retry.bind(id).execute(&mut connection).await.unwrap();
+            let retry = one(include_str!("../../../forge-actors/src/job/sql/retry_jobs.sql"));
+            retry.bind(vec![id]).execute(&mut connection).await.unwrap();
         }
         other => panic!("no statement is called {other}"),
     }
@@ -187,7 +191,7 @@ async fn statements_make_the_moves_of_the_diagram_and_no_others() {
     let claims = ["claim", "claim and begin", "begin", "renew", "rescue", "rescue the last attempt"];
     let statements: Vec<&str> = claims
         .into_iter()
-        .chain(["complete", "refuse", "bury", "hand back", "fail", "cancel", "retry"])
+        .chain(["complete", "refuse", "bury", "hand back", "fail", "cancel", "discard", "retry"])
         .collect();
     let bench = Bench::open().await;
     let mut made = BTreeSet::new();

@@ -16,8 +16,8 @@ use super::job::{Bench, LEASE, QUEUE};
 const FINISH: &str = include_str!("../../../forge-actors/src/job/sql/finish_leased_jobs.sql");
 const LOCK: &str = include_str!("../../../forge-actors/src/job/sql/lock_batch_leases.sql");
 const RELEASE: &str = include_str!("../../../forge-actors/src/job/sql/release_jobs.sql");
-const CANCEL: &str = include_str!("../../../forge-actors/src/job/sql/cancel_job.sql");
-const RETRY: &str = include_str!("../../../forge-actors/src/job/sql/retry_job.sql");
+const CANCEL: &str = include_str!("../../../forge-actors/src/job/sql/cancel_jobs.sql");
+const RETRY: &str = include_str!("../../../forge-actors/src/job/sql/retry_jobs.sql");
 const SIZE: ClaimSize = ClaimSize { limit: 100, begin: 1, bytes_max: usize::MAX };
 
 impl Bench {
@@ -100,7 +100,7 @@ async fn release(connection: &mut PgConnection, jobs: &[&JobRecord], status: &st
 }
 
 async fn cancel(connection: &mut PgConnection, job: JobId) -> usize {
-    let cancelled = sqlx::query(CANCEL).bind(job).bind("ana").fetch_all(connection).await;
+    let cancelled = sqlx::query(CANCEL).bind(vec![job]).bind("ana").fetch_all(connection).await;
     cancelled.unwrap().len()
 }
 
@@ -246,7 +246,7 @@ async fn a_cancel_and_an_end_that_meet_leave_one_of_them() {
     // The cancel commits first, and a person has the job run again before the end gets its lock.
     let mut tx = first.begin().await.unwrap();
     assert_eq!(cancel(&mut tx, jobs[1].id).await, 1);
-    sqlx::query(RETRY).bind(jobs[1].id).execute(&mut *tx).await.unwrap();
+    sqlx::query(RETRY).bind(vec![jobs[1].id]).execute(&mut *tx).await.unwrap();
     let late_end = tokio::spawn({
         let (mut other, job) = (bench.scratch.connect().await, jobs[1].clone());
         async move { finish(&mut other, &[&job], &[]).await }

@@ -1,6 +1,9 @@
 //! Which jobs an administrator asks for: the filter as it is called with, checked, and the places where its
 //! jobs are looked for.
 
+use std::fmt;
+
+use super::action::JobAction;
 use crate::app::JobStatus;
 use crate::app::job::JobHandler;
 use crate::job::state::is_finished;
@@ -78,6 +81,25 @@ impl JobWait {
     }
 }
 
+impl fmt::Display for JobFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let statuses: Vec<&str> = self.statuses.iter().map(|status| status.as_str()).collect();
+        let statuses = (!statuses.is_empty()).then(|| statuses.join(","));
+        let parts = [
+            ("status", statuses.as_deref()),
+            ("wait", self.wait.map(JobWait::as_str)),
+            ("queue", self.queue.as_deref()),
+            ("handler", self.handler.as_deref()),
+            ("tenant", self.tenant.as_deref()),
+            ("text", self.text.as_deref()),
+        ];
+        let mut written: Vec<String> =
+            parts.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+        written.extend(self.args.iter().map(|JobArgument { path, value }| format!("args.{path}={value}")));
+        f.write_str(&if written.is_empty() { "all jobs".to_owned() } else { written.join(" ") })
+    }
+}
+
 /// A filter that was checked, with what this binary knows of its handlers.
 #[derive(Debug, Clone)]
 pub struct JobSearch {
@@ -123,6 +145,16 @@ impl JobSearch {
         let mut unsearched = if asks { names(true) } else { Vec::new() };
         unsearched.retain(|name| filter.handler.as_ref().is_none_or(|asked| asked == name));
         Ok(Self { filter, searchable, unsearched, open })
+    }
+
+    /// The same jobs, without those that an action does not change; `None` when it changes none of them.
+    pub(super) fn narrowed_to(mut self, action: JobAction) -> Option<Self> {
+        let asked = &self.filter.statuses;
+        let statuses = JobStatus::ALL
+            .into_iter()
+            .filter(|status| action.applies_to(*status) && (asked.is_empty() || asked.contains(status)));
+        self.filter.statuses = statuses.collect();
+        (!self.filter.statuses.is_empty()).then_some(self)
     }
 
     /// Where its jobs are.
@@ -235,6 +267,32 @@ mod tests {
         check(&[Retry, Claimed], None, &[Failing, Held], &[]);
         check(&[Cancelled, DeadLetter, Failed, Failed], None, &[], &[Failed, DeadLetter, Cancelled]);
         check(&[Completed, Failed], None, &[History], &[]);
+    }
+
+    #[test]
+    fn a_bulk_looks_at_what_it_can_change() {
+        use JobStatus::{Cancelled, Completed, DeadLetter, Failed, Pending, Retry};
+        let check = |statuses: &[JobStatus], action, expected: Option<&[JobStatus]>| {
+            let filter = JobFilter { statuses: statuses.to_vec(), ..JobFilter::default() };
+            let narrowed = search(filter).narrowed_to(action).map(|search| search.filter.statuses);
+            assert_eq!(narrowed.as_deref(), expected, "{statuses:?} {action:?}");
+        };
+        check(&[], JobAction::Retry, Some(&[Pending, Retry, Failed, DeadLetter, Cancelled]));
+        check(&[DeadLetter, Completed], JobAction::Discard, Some(&[DeadLetter]));
+        check(&[Completed, Cancelled], JobAction::Cancel, None);
+    }
+
+    #[test]
+    fn a_filter_is_written_as_it_is_typed() {
+        let argument = JobArgument { path: "user".to_owned(), value: "7".to_owned() };
+        let filter = JobFilter {
+            statuses: vec![JobStatus::Failed, JobStatus::DeadLetter],
+            queue: Some("mail".to_owned()),
+            args: vec![argument],
+            ..JobFilter::default()
+        };
+        assert_eq!(filter.to_string(), "status=failed,dead_letter queue=mail args.user=7");
+        assert_eq!(JobFilter::default().to_string(), "all jobs");
     }
 
     #[test]

@@ -22,7 +22,7 @@ const SCATTERED_MAX: i64 = 5_000;
 
 /// Jobs, newest dispatch first.
 #[forge_app_macros::data]
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct JobPage {
     /// The jobs.
     pub rows: Vec<JobRow>,
@@ -116,7 +116,7 @@ async fn list_range(
         .await?)
 }
 
-fn names(kinds: &[JobSource]) -> Vec<&'static str> {
+pub(super) fn names(kinds: &[JobSource]) -> Vec<&'static str> {
     kinds.iter().map(|kind| kind.as_str()).collect()
 }
 

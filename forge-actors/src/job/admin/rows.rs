@@ -3,6 +3,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
+use super::bulk_progress::BulkProgress;
 use crate::app::JobStatus;
 use crate::app::log::JobLogLevel;
 use crate::app::secret::REDACTED;
@@ -64,6 +65,8 @@ pub struct JobDetail {
     pub message: Option<String>,
     /// The last lines that it has logged, the oldest first.
     pub log: Vec<JobLogLine>,
+    /// For the job of `forge.bulkJobs`: how far it is.
+    pub bulk: Option<BulkProgress>,
 }
 
 /// A line that a job has logged.
@@ -159,6 +162,7 @@ impl FromRow<'_, PgRow> for JobDetail {
             progress: row.try_get("progress")?,
             message: row.try_get("message")?,
             log: lines(row.try_get("log")?)?,
+            bulk: None,
         })
     }
 }

@@ -81,6 +81,7 @@ WHERE ($6::text[] IS NULL OR status::text = ANY ($6))
       WHERE (args #>> string_to_array(argument.path, '.')) IS DISTINCT FROM argument.value
   )))
   AND ($13::text IS NULL OR identity ->> 'tenant' = $13)
-  AND ($14::text IS NULL OR strpos(lower(concat_ws(' ', id, name, last_error)), $14) > 0)
+  AND ($14::text IS NULL OR strpos(lower(name), $14) > 0 OR strpos(lower(last_error), $14) > 0
+      OR ($14 ~ '^[0-9a-f-]+$' AND strpos(id::text, $14) > 0))
 ORDER BY id DESC
 LIMIT $15

@@ -176,13 +176,15 @@ impl JobStore {
         Ok(delete.execute(db).await?.rows_affected())
     }
 
-    /// Deletes keys of limits and of unique dispatches that have expired, through `db`. Returns how many
-    /// rows.
+    /// Deletes keys of limits and of unique dispatches that have expired, and old bulks, through `db`.
+    /// Returns how many rows.
     pub async fn delete_keys(&self, db: &Db) -> Result<u64, Fault> {
         let mut deleted = 0;
-        for delete in
-            [include_str!("../sql/delete_old_job_keys.sql"), include_str!("../sql/delete_old_limits.sql")]
-        {
+        for delete in [
+            include_str!("../sql/delete_old_job_keys.sql"),
+            include_str!("../sql/delete_old_limits.sql"),
+            include_str!("../sql/delete_old_bulks.sql"),
+        ] {
             deleted += sqlx::query(delete).bind(i64::from(DELETE_MAX)).execute(db).await?.rows_affected();
         }
         Ok(deleted)
