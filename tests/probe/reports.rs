@@ -73,9 +73,9 @@ pub async fn follow_publicly(ctx: &ActionContext, key: String) -> Result<JobHand
 /// A job's own error.
 #[forge::error]
 pub enum PaceError {
-    /// The job was told to fail.
-    #[code("TOLD_TO_FAIL", status = 409)]
-    Told {
+    /// The job fails, as asked.
+    #[code("FAILS_AS_ASKED", status = 409)]
+    Asked {
         /// By which row.
         by: String,
     },
@@ -88,7 +88,7 @@ pub async fn pace(ctx: &JobContext, key: String) -> Result<Report, PaceError> {
     await_effect(ctx, &key, &["half"]).await?;
     ctx.progress(0.5, "half").await?;
     match await_effect(ctx, &key, &["done", "fail"]).await?.as_str() {
-        "fail" => Err(PaceError::Told { by: key }),
+        "fail" => Err(PaceError::Asked { by: key }),
         _ => Ok(Report { key, pages: 12 }),
     }
 }

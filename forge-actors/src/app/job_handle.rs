@@ -18,9 +18,9 @@ use crate::app::wire_type::{self, WireType};
 use crate::kernel::ids::JobId;
 use crate::kernel::invocation::Identity;
 
-/// A job of the handler `H` that was dispatched with [`handle`](crate::app::dispatch::Dispatch::handle). On the
-/// wire and in Postgres it is the job's id; TypeScript also knows the types of the job's result and of its own
-/// errors, so that `useJob(handle)` is typed.
+/// A job of the handler `H` that was dispatched with [`handle`](crate::app::dispatch::Dispatch::handle). On
+/// the wire and in Postgres it is the job's id; TypeScript also knows the types of the job's result and of
+/// its own errors, so that `useJob(handle)` is typed.
 ///
 /// Whoever dispatched the job follows it with the handle: its status, progress and result. So does an
 /// administrator; for others there is no such job.
@@ -53,8 +53,8 @@ impl<H> JobHandle<H> {
     }
 }
 
-/// Stands for an identity among the followers of a job: tenant and subject, as JSON. An anonymous dispatcher is
-/// `null`, and stands for everyone who knows the id of the job.
+/// Stands for an identity among the followers of a job: tenant and subject, as JSON. An anonymous dispatcher
+/// is `null`, and stands for everyone who knows the id of the job.
 pub(crate) fn follower(identity: Option<&Identity>) -> String {
     let known = identity.map(|identity| (identity.tenant.as_deref(), identity.subject.as_str()));
     serde_json::json!(known).to_string()

@@ -169,7 +169,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
         leases.batches.put_back(ended);
     }
     let written = result?;
-    let (mut queues, mut told) = (BTreeSet::new(), Vec::new());
+    let (mut queues, mut ended) = (BTreeSet::new(), Vec::new());
     let mut ended_attempts: HashMap<(&str, JobStatus), u64> = HashMap::new();
     for released in batch {
         let record = &released.job.record;
@@ -193,8 +193,8 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             continue;
         }
         shared.free_key(record);
-        if released.is_told() {
-            told.push(&**record);
+        if released.is_followed() {
+            ended.push(&**record);
         }
         if record.begun {
             *ended_attempts.entry((&record.name, transition.status)).or_default() += 1;
@@ -206,7 +206,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
     for ((handler, status), count) in ended_attempts {
         signals::attempts_ended(handler, status, count);
     }
-    shared.wake_reporter(shared.reports.ended(told.into_iter()));
+    shared.wake_reporter(shared.reports.ended(ended.into_iter()));
     // Other nodes may claim the returned jobs at once.
     shared.hints.publish(Hint::of(queues));
     Ok(())

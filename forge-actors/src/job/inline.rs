@@ -132,7 +132,7 @@ impl Jobs {
     async fn write(&self, released: ReleasedJob) -> Result<Transition, Fault> {
         let batch = [released];
         let written = write_batch(&self.shared.store, &batch, &[]).await?;
-        if batch[0].is_told() {
+        if batch[0].is_followed() {
             self.shared.reports.ended(std::iter::once(&*batch[0].job.record));
         }
         let unwritable = || Fault::new(Code::Internal, "the database refuses every result of this attempt");

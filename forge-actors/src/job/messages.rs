@@ -95,8 +95,8 @@ pub(super) struct ReleasedJob {
 }
 
 impl ReleasedJob {
-    /// The end of the job is told: clients follow the job, or there is progress of it.
-    pub(super) fn is_told(&self) -> bool {
+    /// The end of the job is reported: clients follow the job, or there is progress of it.
+    pub(super) fn is_followed(&self) -> bool {
         self.has_reported || self.job.record.followed
     }
 }

@@ -243,12 +243,11 @@ impl Jobs {
         let (reporter_mailbox, reporter) = Mailbox::of::<Reporter>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
         let (unblocker_mailbox, unblocker) = Mailbox::of::<Unblocker>();
-        let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)
-            .map(|_| {
-                let (mailbox, address) = Mailbox::of::<Worker>();
-                (mailbox, WorkerHandle { assigned: MergeSlot::new(), running: MergeSlot::new(), address })
-            })
-            .unzip();
+        let handle = |_| {
+            let (mailbox, address) = Mailbox::of::<Worker>();
+            (mailbox, WorkerHandle { assigned: MergeSlot::new(), running: MergeSlot::new(), address })
+        };
+        let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency).map(handle).unzip();
         let shared = Arc::new(JobShared {
             limits: LimitTable::of(functions.catalog()),
             resources,
@@ -292,9 +291,8 @@ impl Jobs {
             Settler::spec(Arc::clone(&shared), terms.clone()),
             expiry(&HISTORY_EXPIRY, shared.database.clone(), terms, OldHistory::new(Arc::clone(&shared))),
         ];
-        let spec =
-            ChildSpec::supervisor(paths::JOBS.id(), SupervisorSpec::new(Strategy::OneForOne, children));
-        (Self { shared }, spec)
+        let spec = SupervisorSpec::new(Strategy::OneForOne, children);
+        (Self { shared }, ChildSpec::supervisor(paths::JOBS.id(), spec))
     }
 
     /// Counts the jobs that this node holds.

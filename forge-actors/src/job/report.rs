@@ -2,11 +2,11 @@
 //! ends. Newer reports of a job are merged into older ones, so that a job that reports without a pause costs
 //! as much as one that reports four times a second.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Instant;
 
-use super::store::JobRecord;
+use super::store::{JobRecord, JobReport, LogLine};
 use crate::app::log::JobLogLevel;
 use crate::kernel::ids::JobId;
 use crate::kernel::merge_slot::MergeSlot;
@@ -17,35 +17,6 @@ const TEXT_BYTES_MAX: usize = 1_024;
 /// Log lines of one node that wait to be written; beyond them the oldest line of the job that logs is
 /// dropped.
 const LINES_MAX: usize = 10_000;
-
-/// What is to be written about one job.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct JobReport {
-    /// The claim of the attempt that has reported last.
-    pub(super) claim: i32,
-    pub(super) attempt: i32,
-    pub(super) attempts_max: i32,
-    pub(super) progress: Option<f64>,
-    pub(super) message: Option<String>,
-    pub(super) lines: VecDeque<LogLine>,
-    /// The attempt has begun or said something: there is more to write than an end.
-    pub(super) is_running: bool,
-    /// The tables of jobs say what became of the job.
-    pub(super) has_ended: bool,
-    /// The job has begun or ended, which is not left to gather.
-    is_urgent: bool,
-}
-
-/// A line that a job has logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LogLine {
-    pub(super) claim: i32,
-    /// Counts the lines of an attempt.
-    pub(super) number: i32,
-    pub(super) at: Instant,
-    pub(super) level: JobLogLevel,
-    pub(super) text: String,
-}
 
 /// Where reports wait for the reporter. Put by attempts and by the acknowledger; taken by the reporter, which
 /// is woken with a message when the first one comes.
@@ -119,30 +90,6 @@ impl AttemptReports {
         let number = self.lines.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let (claim, at, text) = (record.claim, Instant::now(), shortened(text));
         pending.add_line(record, LogLine { claim, number, at, level, text }, lines_max)
-    }
-}
-
-impl JobReport {
-    fn of(record: &JobRecord) -> Self {
-        Self {
-            claim: record.claim,
-            attempt: record.attempts_begun.cast_signed(),
-            attempts_max: record.attempts_max.cast_signed(),
-            progress: None,
-            message: None,
-            lines: VecDeque::new(),
-            is_running: false,
-            has_ended: false,
-            is_urgent: false,
-        }
-    }
-
-    /// The report of a newer attempt takes the place of that of an older one, but for its lines.
-    fn advance(&mut self, record: &JobRecord) {
-        if record.claim > self.claim {
-            let (lines, has_ended) = (std::mem::take(&mut self.lines), self.has_ended);
-            *self = Self { lines, has_ended, is_urgent: self.is_urgent, ..Self::of(record) };
-        }
     }
 }
 

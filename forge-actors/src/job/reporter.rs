@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use super::messages::ReporterMessage;
 use super::paths::REPORTER;
-use super::report::{JobReport, ReportsWaiting};
+use super::report::ReportsWaiting;
 use super::shared::JobShared;
+use super::store::JobReport;
 use crate::change::{Hint, TopicSet};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;

@@ -1,9 +1,10 @@
-//! The settler: while its node leads [`JOB_MAINTENANCE`], it finds jobs whose followers were not told what
+//! The settler: while its node leads [`JOB_MAINTENANCE`], it finds jobs whose followers do not know what
 //! became of them, and tells them. A node tells them itself after the commit that ends a job; what is left is
 //! of nodes that crashed in between, of statements that change many jobs at once, and of nodes of an older
 //! version.
 //!
-//! It looks at a bounded part of the unfinished jobs with progress at a time, and goes on there the next time.
+//! It looks at a bounded part of the unfinished jobs with progress at a time, and goes on there the next
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -75,8 +75,8 @@ pub(super) struct JobShared {
     /// acknowledger and by workers whose job is finished; taken by the unblocker, which is woken with a
     /// message.
     pub(super) freed_keys: MergeSlot<BTreeMap<String, OpenKey>>,
-    /// What attempts say about their jobs. Put by attempts, and by the acknowledger and the completion of jobs
-    /// when these have ended; taken by the reporter, which is woken with a message.
+    /// What attempts say about their jobs. Put by attempts, and by the acknowledger and the completion of
+    /// jobs when these have ended; taken by the reporter, which is woken with a message.
     pub(super) reports: PendingReports,
     pub(super) reporter: Address<ReporterMessage>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
@@ -176,8 +176,8 @@ impl JobShared {
         }
     }
 
-    /// Wakes the reporter, if something has come that it does not know of. A reporter that is not running takes
-    /// the reports that wait when it starts.
+    /// Wakes the reporter, if something has come that it does not know of. A reporter that is not running
+    /// takes the reports that wait when it starts.
     pub(super) fn wake_reporter(&self, waiting: Option<ReportsWaiting>) {
         if let Some(waiting) = waiting {
             self.reporter.notify(ReporterMessage::Waiting(waiting));

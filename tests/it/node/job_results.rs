@@ -78,7 +78,7 @@ async fn what_a_job_says_last_is_written_and_the_rest_gathers() {
     assert_eq!(progress(&database).await, "none", "what says nothing costs nothing");
     let job = report(node.client(), "chatter").await;
     await_history(&database, "completed: 2", PATIENCE).await;
-    until("the end is told", PATIENCE, || async {
+    until("the end is reported", PATIENCE, || async {
         (progress(&database).await == "completed 2 1 step 500").then_some(())
     })
     .await;
@@ -121,7 +121,7 @@ async fn an_attempt_that_has_lost_its_job_reports_nothing() {
     database.execute("update forge_job_progress set claim = claim + 1, message = 'the other one'").await;
     database.execute("insert into probe_effects (key, what, pid) values ('dawdle', 'go', 0)").await;
     await_history(&database, "completed: 1", PATIENCE).await;
-    until("the end is told", PATIENCE, || async {
+    until("the end is reported", PATIENCE, || async {
         (progress(&database).await == "completed 1 1 the other one").then_some(())
     })
     .await;
@@ -189,7 +189,7 @@ async fn a_client_on_another_node_follows_a_job_to_its_end() {
     let_go(&database, "b", "fail").await;
     let ended = await_status(&mut socket, "dead_letter").await;
     let failure = json!({
-        "code": "TOLD_TO_FAIL", "message": "The job was told to fail.", "details": { "by": "b" }, "isOwn": true
+        "code": "FAILS_AS_ASKED", "message": "The job fails, as asked.", "details": { "by": "b" }, "isOwn": true
     });
     assert_eq!((&ended["failure"], &ended["attempt"], &ended["result"]), (&failure, &json!(2), &Value::Null));
 
@@ -247,7 +247,7 @@ async fn nobody_else_sees_or_cancels_a_job_but_an_administrator() {
 }
 
 #[tokio::test]
-async fn followers_are_told_what_was_missed() {
+async fn followers_learn_what_was_missed() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;
     let job = follow(node.client(), "a").await;

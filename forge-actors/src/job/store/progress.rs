@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::{DELETE_MAX, JobStore, LOCK_LIMIT};
+use super::{DELETE_MAX, JobReport, JobStore, LOCK_LIMIT};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
-use crate::job::report::JobReport;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
