@@ -207,7 +207,7 @@ pub fn declared<T: Declared>(types: &mut Types) -> DataType {
     DataType::Reference(reference)
 }
 
-/// The module and the name under which [`job_handle`] declares the type of handles.
+/// The module and the name under which `job_handle` declares the type of handles.
 pub const JOB_HANDLE: (&str, &str) = ("forge", "JobHandle");
 
 /// The handle of a job whose handler returns `output` and fails with `error`.

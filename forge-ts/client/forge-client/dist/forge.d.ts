@@ -5,6 +5,7 @@
  * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
 import { type CallOptions } from "./http.js";
+import { type JobHandle, type JobWatch } from "./jobs.js";
 import { type Connection } from "./link.js";
 import { type LocalStore, type Watch } from "./queries.js";
 import type { AnyRef, MutationRef, Params, QueryRef } from "./ref.js";
@@ -33,6 +34,8 @@ export interface Forge {
     mutate<Args, Output, AppError>(ref: MutationRef<Args, Output, AppError>, ...args: Params<Args, [options?: MutateOptions<Args>]>): Promise<Result<Output, AppError>>;
     /** A live query, which is subscribed while it has a listener. */
     watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
+    /** A job that this client has dispatched, which is followed while the watch has a listener. */
+    job<Output, AppError>(handle: JobHandle<Output, AppError>): JobWatch<Output, AppError>;
     readonly connection: Store<Connection>;
     /** Grows whenever all data are dropped because another user signed in or the user signed out. */
     readonly sessionEpoch: number;

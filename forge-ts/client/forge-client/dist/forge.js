@@ -5,6 +5,7 @@
  * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
 import { Http } from "./http.js";
+import { cancelMyJob, jobStatus, watchJob } from "./jobs.js";
 import { Link } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { Queries } from "./queries.js";
@@ -72,6 +73,11 @@ export function createForge(options) {
             return (closed ? Promise.resolve(cancelled(ref)) : outbox.add(ref.name, ref.codes, args, update));
         },
         watch: (ref, args) => queries.watch(ref, args),
+        job: (handle) => {
+            const watch = queries.watch(jobStatus, { id: handle });
+            const cancel = () => (closed ? Promise.resolve(cancelled(cancelMyJob)) : outbox.add(cancelMyJob.name, [], { id: handle }, undefined));
+            return watchJob(watch, cancel);
+        },
         connection: link,
         get sessionEpoch() {
             return queries.sessionEpoch;

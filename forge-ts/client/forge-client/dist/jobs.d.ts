@@ -1,0 +1,103 @@
+/**
+ * Jobs: a handle names a job that this client has dispatched, and carries the types of what comes of it. Following the job is a live query
+ * of the node's own function `forge.jobStatus`; its result becomes a `JobState`.
+ */
+import type { LiveState, Watch } from "./queries.js";
+import { type Failure, type Result } from "./result.js";
+import type { Store } from "./store.js";
+declare const outcome: unique symbol;
+/** A job that a mutation or an action has dispatched: its id, with the types of the job's result and of its handler's own errors. */
+export type JobHandle<Output, AppError = never> = string & {
+    readonly __brand: "JobHandle";
+    /** Never set: it carries the types for the compiler. */
+    readonly [outcome]?: [Output, AppError];
+};
+/** A job as the node describes it. */
+export interface FollowedJob {
+    id: string;
+    status: "pending" | "claimed" | "running" | "completed" | "retry" | "failed" | "dead_letter" | "cancelled";
+    attempt: number;
+    attemptsMax: number;
+    runAt: string | null;
+    progress: number | null;
+    message: string | null;
+    result: unknown;
+    failure: {
+        code: string;
+        message: string;
+        details: unknown;
+        isOwn: boolean;
+    } | null;
+    createdAt: string;
+    finishedAt: string | null;
+}
+/** What is known of every job. */
+interface JobFacts {
+    /** The attempt that runs, or ran last; 0 before the first one. */
+    readonly attempt: number;
+    readonly attemptsMax: number;
+    /** From 0 to 1, as the job's handler has reported; `null` when it has not. */
+    readonly progress: number | null;
+    /** What the job does now, as its handler has reported. */
+    readonly message: string | null;
+    /** When a job that waits may run. */
+    readonly runAt: Date | null;
+    readonly createdAt: Date;
+    readonly finishedAt: Date | null;
+    /** The node has not confirmed this state, because there is no connection. */
+    readonly isStale: boolean;
+}
+interface NoFacts {
+    readonly attempt: 0;
+    readonly attemptsMax: 0;
+    readonly progress: null;
+    readonly message: null;
+    readonly runAt: null;
+    readonly createdAt: null;
+    readonly finishedAt: null;
+    readonly isStale: false;
+    readonly result: undefined;
+}
+/** How far a job is. `unknown`: the node cannot say, and `error` says why; there may be no such job for this user. */
+export type JobState<Output, AppError = never> = (NoFacts & {
+    readonly status: "loading";
+    readonly error: undefined;
+    readonly isEnded: false;
+}) | (NoFacts & {
+    readonly status: "unknown";
+    readonly error: Failure;
+    readonly isEnded: false;
+}) | (JobFacts & {
+    readonly status: "pending" | "claimed" | "running" | "retry";
+    readonly result: undefined;
+    readonly error: undefined;
+    readonly isEnded: false;
+}) | (JobFacts & {
+    readonly status: "completed";
+    readonly result: Output;
+    readonly error: undefined;
+    readonly isEnded: true;
+}) | (JobFacts & {
+    readonly status: "failed" | "dead_letter" | "cancelled";
+    readonly result: undefined;
+    readonly error: Failure<AppError>;
+    readonly isEnded: true;
+});
+/** A job: `current` follows it while the watch has a listener. */
+export interface JobWatch<Output, AppError = never> extends Store<JobState<Output, AppError>> {
+    /** Ends the job, unless it has ended. One that runs is cut within seconds. */
+    cancel(): Promise<Result<void>>;
+    /** Asks again after the status `unknown`. */
+    retry(): void;
+}
+export declare const jobStatus: import("./ref.js").QueryRef<{
+    id: string;
+}, FollowedJob, never>;
+export declare const cancelMyJob: import("./ref.js").MutationRef<{
+    id: string;
+}, FollowedJob, never>;
+/** The state of a job, from the state of its live query. */
+export declare function jobState(live: LiveState<FollowedJob>): JobState<unknown, unknown>;
+/** Follows a job by its live query. */
+export declare function watchJob(watch: Watch<FollowedJob>, cancel: () => Promise<Result<FollowedJob>>): JobWatch<unknown, unknown>;
+export {};
