@@ -46,7 +46,7 @@ await browse(async (visitors) => {
   tell("a narrow window, as of a phone, and of a laptop at 200 %");
   for (const [width, height] of [[390, 844], [640, 360]]) {
     await admin.setViewportSize({ width, height });
-    for (const name of ["Overview", "Actors", "Jobs", "Crons"]) {
+    for (const name of ["Overview", "Actors", "Crons"]) {
       await admin.getByRole("link", { name, exact: true }).click();
       await admin.getByRole("heading", { name, level: 1 }).waitFor({ state: "attached" });
       await fits(admin, `${name} at ${width}`);

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::stage::PATIENCE;
 
+/// The captured tables of the application. Of Forge's own, a migration captures the progress of jobs.
 async fn captured(database: &Database) -> Vec<String> {
-    database.column("select relname::text from pg_class where relkind = 'r' and forge_capture_of(oid) is not null order by relname").await
+    database.column("select relname::text from pg_class where relkind = 'r' and relname not like 'forge\\_%' and forge_capture_of(oid) is not null order by relname").await
 }
 
 const MODELS: [&str; 5] = ["memberships", "notices", "projects", "tasks", "users"];
