@@ -1,6 +1,6 @@
 // Commands of the keyboard: which key or chord gives which command.
 
-export type Command = Page | "filter" | "pause" | "help" | "close" | "down" | "up" | "open" | "select" | "retry";
+export type Command = Page | "filter" | "pause" | "help" | "close" | "down" | "up" | "open";
 type Page = "overview" | "actors" | "crons";
 
 /** A key press and where it goes. */
@@ -28,8 +28,6 @@ const SINGLE: Readonly<Record<string, Command>> = {
   j: "down",
   k: "up",
   Enter: "open",
-  x: "select",
-  r: "retry",
 };
 
 /** The command of `press` after `prefix`, the first key of a chord. */
@@ -54,8 +52,6 @@ export const HELP: readonly { readonly keys: readonly string[]; readonly does: s
   { keys: ["j", "k"], does: "Next, previous row" },
   { keys: ["←", "→"], does: "Fold, unfold actors" },
   { keys: ["Enter"], does: "Open the row" },
-  { keys: ["x"], does: "Select the job" },
-  { keys: ["r"], does: "Retry the job" },
   { keys: ["Esc"], does: "Close" },
   { keys: ["Space"], does: "Pause live updates" },
   { keys: ["?"], does: "This list" },
