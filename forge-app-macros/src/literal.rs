@@ -1,4 +1,4 @@
-//! Durations and sizes, read while compiling.
+//! Durations, sizes and labels, read while compiling.
 
 use syn::LitStr;
 
@@ -114,21 +114,35 @@ pub(crate) fn refresh(literal: &LitStr) -> syn::Result<u64> {
     }
 }
 
-/// `"512B"`, `"64KiB"`, `"8MiB"`. Answers bytes.
+/// The largest arguments of a call, in bytes: `"64KiB"`, `"8MiB"`.
 pub(crate) fn size(literal: &LitStr) -> syn::Result<u64> {
+    match bytes(literal)? {
+        0 => Err(syn::Error::new_spanned(literal, "a size of zero admits no arguments at all")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// `"512B"`, `"64KiB"`, `"8MiB"`. Answers bytes.
+pub(crate) fn bytes(literal: &LitStr) -> syn::Result<u64> {
     let text = literal.value();
     let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    match quantity(&text, &units) {
-        None => Err(syn::Error::new_spanned(
-            literal,
-            format!(
-                "`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \
-                 \"64KiB\""
-            ),
-        )),
-        Some(0) => Err(syn::Error::new_spanned(literal, "a size of zero admits no arguments at all")),
-        Some(bytes) => Ok(bytes),
+    quantity(&text, &units).ok_or_else(|| {
+        let message = format!(
+            "`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \"64KiB\""
+        );
+        syn::Error::new_spanned(literal, message)
+    })
+}
+
+/// A name in lower case, of what `named` says; as `kernel::label::is_label`.
+pub(crate) fn label(literal: &LitStr, named: &str) -> syn::Result<String> {
+    let name = literal.value();
+    let is_clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
+    if is_clean && (1..=64).contains(&name.len()) {
+        return Ok(name);
     }
+    let message = format!("{named} is named by 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`");
+    Err(syn::Error::new_spanned(literal, message))
 }
 
 fn not_a_duration(literal: &LitStr) -> syn::Error {

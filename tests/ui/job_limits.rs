@@ -35,6 +35,16 @@ async fn by_a_text(_ctx: &JobContext, task: u32) -> Result<()> {
     Ok(())
 }
 
+#[forge::job(capability = "GPU!")] //~
+async fn on_no_node(_ctx: &JobContext) -> Result<()> {
+    Ok(())
+}
+
+#[forge::job(resources(memory = "0B"))] //~
+async fn of_nothing(_ctx: &JobContext) -> Result<()> {
+    Ok(())
+}
+
 #[forge::query(rate_limit(requests = 100, per = "1m"))] //~
 async fn not_a_job(_ctx: &QueryContext) -> Result<()> {
     Ok(())

@@ -3,8 +3,8 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
+use syn::Expr;
 use syn::ext::IdentExt;
-use syn::{Expr, LitStr};
 
 use crate::literal;
 use crate::option::{self, Entry, Key, Problems};
@@ -126,7 +126,7 @@ impl Written {
             Word::Requests => self.requests = Some(count(entry, word)?),
             Word::Per => self.per_ms = Some(literal::window(&entry.string(word)?)?),
             Word::Key | Word::By => self.key = KeyParts::parse(entry.expression(word)?)?,
-            Word::Group => self.group = Some(group(&entry.string(word)?)?),
+            Word::Group => self.group = Some(literal::label(&entry.string(word)?, "a group")?),
             Word::Within => self.within_ms = Some(literal::period(&entry.string(word)?)?),
             Word::States => {
                 let path = entry.path(word)?;
@@ -342,14 +342,4 @@ fn count(entry: &Entry, word: &Key<Word>) -> syn::Result<u32> {
     number.ok_or_else(|| {
         syn::Error::new_spanned(literal, format!("`{}` must be between 1 and 10000", word.name))
     })
-}
-
-fn group(literal: &LitStr) -> syn::Result<String> {
-    let name = literal.value();
-    let is_clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
-    if is_clean && (1..=64).contains(&name.len()) {
-        return Ok(name);
-    }
-    let message = "a group is named by 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`";
-    Err(syn::Error::new_spanned(literal, message))
 }

@@ -11,6 +11,8 @@ pub(crate) mod kind;
 mod limits;
 mod lower;
 mod message;
+mod message_name;
+mod options;
 mod parse;
 mod schedule;
 mod spec;
