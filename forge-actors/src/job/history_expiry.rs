@@ -15,16 +15,16 @@ use crate::leader::{Leadership, OldRows};
 
 /// Its leader deletes old history. Nodes with the role `worker` stand for it.
 pub const JOB_MAINTENANCE: Leadership = Leadership::new("jobs");
-/// How far before the begin of the last complete run a run looks again.
-/// A row that a batch lease kept from being deleted is no older than an attempt may last.
+/// How far before the end of the last complete run a run looks again. A row that a batch lease kept from
+/// being deleted is no older than an attempt may last, which is a day.
 const OVERLAP: Duration = hours(26);
 
 #[derive(Clone)]
 pub(super) struct OldHistory {
     shared: Arc<JobShared>,
     classes: Arc<Vec<RetentionClass>>,
-    /// When the last run began that deleted less than a full batch. The next one skips older rows: they are
-    /// kept for longer than their neighbours, and would be read again and again.
+    /// When the last batch was committed that was not a full one. The next one skips older rows: they are kept
+    /// for longer than their neighbours, and would be read again and again.
     done: Arc<MergeSlot<Instant>>,
 }
 
@@ -44,7 +44,6 @@ impl OldRows for OldHistory {
     const BATCH_MAX: u32 = DELETE_MAX;
 
     async fn delete(&self, db: &Db) -> Result<u64, Fault> {
-        let began = Instant::now();
         let since = self.done.get().map(|done| done.elapsed() + OVERLAP);
         let named: Vec<&str> = self
             .classes
@@ -64,8 +63,13 @@ impl OldRows for OldHistory {
             // The progress of a job is kept no shorter than its history.
             let kept = self.classes.iter().map(|class| class.kept).max().unwrap_or_default();
             deleted += store.delete_old_progress(db, kept).await?;
-            self.done.put(|done| *done = Some(began));
         }
         Ok(deleted)
+    }
+
+    fn committed(&self, deleted: u64) {
+        if deleted < u64::from(DELETE_MAX) {
+            self.done.put(|done| *done = Some(Instant::now()));
+        }
     }
 }

@@ -30,6 +30,9 @@ pub trait OldRows: Clone + Send + Sync + 'static {
 
     /// Deletes a batch through `db`. Returns the number of rows.
     fn delete(&self, db: &Db) -> impl Future<Output = Result<u64, Fault>> + Send;
+
+    /// Notes that a batch of so many rows is committed. One whose commit failed is deleted again.
+    fn committed(&self, _deleted: u64) {}
 }
 
 /// The child at `path` that deletes `rows`, idle until `terms` has a term of this node.
@@ -56,6 +59,7 @@ impl<R: OldRows> Duty for Expiry<R> {
         let transaction = term.begin(&self.database, R::KIND, STATEMENT_TIMEOUT).await?;
         let deleted = self.rows.delete(&transaction.db()).await?;
         transaction.commit().await?;
+        self.rows.committed(deleted);
         Ok(RunReport::batch(deleted, R::BATCH_MAX, PAUSE))
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod cron;
 mod embedded;
 mod errors;
+mod expiry;
 mod job;
 mod job_admin;
 mod job_ageing;
