@@ -20,6 +20,12 @@ export const STYLES: Readonly<Record<Outcome, OutcomeStyle>> = {
   completed: { tone: "ok", word: "in time", means: "succeeded" },
 };
 
+/** The colour of an outcome, for CSS. */
+export function colour(outcome: Outcome): string {
+  const { tone } = STYLES[outcome];
+  return `var(--${tone === "dim" ? "faint" : tone})`;
+}
+
 /** Width of a slot and height of the strip, in the units of the paths. */
 export const SLOT = 8;
 export const HEIGHT = 20;

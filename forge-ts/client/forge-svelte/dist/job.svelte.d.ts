@@ -1,25 +1,12 @@
 /** The hook that gives components the state of a job. */
-import type { JobHandle, JobState, Result } from "@forge/client";
-interface NoJob {
+import type { JobHandle, JobState, JobWatch } from "@forge/client";
+/** What is known of a job before there is one: as little as while it loads. */
+type NoJob = Omit<Extract<JobState<never>, {
+    status: "loading";
+}>, "status"> & {
     readonly status: "none";
-    readonly attempt: 0;
-    readonly attemptsMax: 0;
-    readonly progress: null;
-    readonly message: null;
-    readonly runAt: null;
-    readonly createdAt: null;
-    readonly finishedAt: null;
-    readonly isStale: false;
-    readonly isEnded: false;
-    readonly result: undefined;
-    readonly error: undefined;
-}
-interface JobCalls {
-    /** Ends the job, unless it has ended. One that runs is cut within seconds. */
-    cancel(): Promise<Result<void>>;
-    /** Asks again after the status `unknown`. */
-    retry(): void;
-}
+};
+type JobCalls = Pick<JobWatch<unknown>, "cancel" | "retry">;
 /** A job. Its properties are getters: a destructured property does not follow changes. */
 export type LiveJob<Output, AppError = never> = JobState<Output, AppError> & JobCalls;
 /** A job that there may not be yet; without one the status is `none`. */
