@@ -8,7 +8,6 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use chrono::DateTime;
 use futures::future::BoxFuture;
 
 use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
@@ -23,12 +22,10 @@ use crate::app::secret::Secret;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::invocation::Identity;
-use crate::kernel::limits::JOB_DELAY_MAX;
+use crate::kernel::label::is_label;
 use crate::kernel::remedy;
 use crate::kernel::time::{Timestamp, days, millis};
 
-/// The latest moment that a job may wait for. Postgres knows later ones, clients do not.
-const AT_MAX: Timestamp = DateTime::from_timestamp(253_402_300_799, 0).expect("a moment of the year 9999");
 /// The most attempts of a job, as in its attribute.
 const ATTEMPTS_MAX: u32 = 1_000;
 /// The bounds of an attempt's time limit, as in the attribute.
@@ -141,10 +138,7 @@ impl<H> Dispatch<'_, H> {
     /// Lets the job wait for this time at least, by the database's clock; a hundred years at most. Takes the
     /// place of [`at`](Self::at).
     pub fn after(self, delay: Duration) -> Self {
-        self.change(|job| {
-            job.run_at = None;
-            job.after_secs = delay.min(JOB_DELAY_MAX).as_secs_f64();
-        })
+        self.change(|job| job.wait_for(delay))
     }
 
     /// Lets the job wait until this moment, by the database's clock; a moment that has passed is now, and the
@@ -162,7 +156,7 @@ impl<H> Dispatch<'_, H> {
     /// # fn main() {}
     /// ```
     pub fn at(self, moment: Timestamp) -> Self {
-        self.change(|job| job.run_at = Some(moment.min(AT_MAX)))
+        self.change(|job| job.wait_until(moment))
     }
 
     /// Gives the job this priority in place of its handler's.
@@ -188,7 +182,7 @@ impl<H> Dispatch<'_, H> {
     /// Awaiting the dispatch fails with `INTERNAL` when the name is not 1 to 64 of the characters a-z, 0-9,
     /// `_`, `.` and `-`.
     pub fn queue(mut self, queue: &str) -> Self {
-        if !is_queue_name(queue) {
+        if !is_label(queue) {
             let text =
                 format!("`{queue}` names no queue: 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-` do");
             self.job = self.job.and(Err(Fault::internal(text)));
@@ -219,15 +213,6 @@ impl<H> Dispatch<'_, H> {
         })
     }
 
-    fn change(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
-        if let Ok(job) = &mut self.job {
-            change(job);
-        }
-        self
-    }
-}
-
-impl<H> Dispatch<'_, H> {
     /// Dispatches, and says whether a job was made or one with the same key was found.
     ///
     /// # Errors
@@ -247,20 +232,24 @@ impl<H> Dispatch<'_, H> {
         let followed = NewJob { followed: true, ..self.job? };
         Ok(JobHandle::of((self.enqueue)(followed).await?.job()))
     }
+
+    fn change(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
+        if let Ok(job) = &mut self.job {
+            change(job);
+        }
+        self
+    }
 }
 
 impl DispatchAll<'_> {
     /// As [`Dispatch::after`], for each of the jobs.
     pub fn after(self, delay: Duration) -> Self {
-        self.change(|job| {
-            job.run_at = None;
-            job.after_secs = delay.min(JOB_DELAY_MAX).as_secs_f64();
-        })
+        self.change(|job| job.wait_for(delay))
     }
 
     /// As [`Dispatch::at`], for each of the jobs.
     pub fn at(self, moment: Timestamp) -> Self {
-        self.change(|job| job.run_at = Some(moment.min(AT_MAX)))
+        self.change(|job| job.wait_until(moment))
     }
 
     /// As [`Dispatch::priority`], for each of the jobs.
@@ -355,6 +344,36 @@ impl MutationContext {
     pub(crate) fn wake_workers(&self, queue: &str) {
         self.scope.shared.after_commit.wake(queue);
     }
+
+    /// The job that runs the handler `name` with these stored arguments, in the name of `identity`.
+    ///
+    /// # Errors
+    /// `CONFLICT` when this binary has no such job, `VALIDATION` when its handler refuses the arguments.
+    pub(crate) fn job_by_name(
+        &self,
+        name: &str,
+        args: String,
+        identity: Option<&Identity>,
+    ) -> Result<NewJob> {
+        self.scope.shared.services.invoke.job_by_name(name, args, identity)
+    }
+
+    /// Writes the row of a job that `identity` dispatches, in the transaction of this call and with its trace,
+    /// and wakes the workers of its queue after the commit.
+    pub(crate) async fn dispatch_as(
+        &self,
+        job: &NewJob,
+        identity: Option<&Identity>,
+    ) -> Result<DispatchOutcome> {
+        let shared = &self.scope.shared;
+        let (json, trace) = origin(self, identity)?;
+        let dispatched = shared.services.jobs.insert(self.db(), job, json, trace).await?;
+        if job.followed {
+            shared.services.jobs.follow(self.db(), dispatched.job(), follower(identity)).await?;
+        }
+        shared.after_commit.wake(&job.queue);
+        Ok(dispatched)
+    }
 }
 
 /// The job that runs `message`, dispatched by `identity`.
@@ -395,49 +414,15 @@ pub(crate) fn job_of(meta: &Meta, args: String, identity: Option<&Identity>) -> 
     })
 }
 
-/// The identity and the trace that a dispatched job carries.
-fn origin(ctx: &MutationContext) -> Result<(Option<String>, String)> {
-    let invocation = &ctx.scope.shared.invocation;
-    let identity = invocation.caller.identity.as_deref().map(serde_json::to_string).transpose();
-    Ok((identity.map_err(Fault::internal)?, invocation.trace.to_string()))
+/// The identity and the trace that a job carries which `ctx` dispatches in the name of `identity`.
+fn origin(ctx: &MutationContext, identity: Option<&Identity>) -> Result<(Option<String>, String)> {
+    let json = identity.map(serde_json::to_string).transpose().map_err(Fault::internal)?;
+    Ok((json, ctx.scope.shared.invocation.trace.to_string()))
 }
 
-impl MutationContext {
-    /// The job that runs the handler `name` with these stored arguments, in the name of `identity`.
-    ///
-    /// # Errors
-    /// `CONFLICT` when this binary has no such job, `VALIDATION` when its handler refuses the arguments.
-    pub(crate) fn job_by_name(
-        &self,
-        name: &str,
-        args: String,
-        identity: Option<&Identity>,
-    ) -> Result<NewJob> {
-        self.scope.shared.services.invoke.job_by_name(name, args, identity)
-    }
-
-    /// Dispatches a job in the name of `identity` instead of the caller's, with the trace of this call.
-    pub(crate) async fn dispatch_as(&self, job: &NewJob, identity: Option<&Identity>) -> Result<()> {
-        let shared = &self.scope.shared;
-        let identity = identity.map(serde_json::to_string).transpose().map_err(Fault::internal)?;
-        let trace = shared.invocation.trace.to_string();
-        shared.services.jobs.insert(self.db(), job, identity, trace).await?;
-        shared.after_commit.wake(&job.queue);
-        Ok(())
-    }
-}
-
-/// Writes the row in the transaction of `ctx`, and wakes the workers of its queue after the commit.
+/// Dispatches a job in the name of the caller.
 async fn insert(ctx: &MutationContext, job: &NewJob) -> Result<DispatchOutcome> {
-    let (identity, trace) = origin(ctx)?;
-    let shared = &ctx.scope.shared;
-    let dispatched = shared.services.jobs.insert(ctx.db(), job, identity, trace).await?;
-    if job.followed {
-        let follower = follower(shared.invocation.caller.identity.as_deref());
-        shared.services.jobs.follow(ctx.db(), dispatched.job(), follower).await?;
-    }
-    shared.after_commit.wake(&job.queue);
-    Ok(dispatched)
+    ctx.dispatch_as(job, ctx.identity()).await
 }
 
 /// As [`insert`], for jobs of one handler.
@@ -452,17 +437,11 @@ async fn insert_all(ctx: &MutationContext, jobs: &[NewJob]) -> Result<Vec<JobId>
         }
         return Ok(ids);
     }
-    let (identity, trace) = origin(ctx)?;
+    let (identity, trace) = origin(ctx, ctx.identity())?;
     let shared = &ctx.scope.shared;
     shared.services.jobs.insert_all(ctx.db(), jobs, identity, trace).await?;
     jobs.iter().for_each(|job| shared.after_commit.wake(&job.queue));
     Ok(jobs.iter().map(|job| job.id).collect())
-}
-
-/// True for the characters that an attribute accepts as well.
-pub(crate) fn is_queue_name(name: &str) -> bool {
-    let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
-    clean && (1..=64).contains(&name.len())
 }
 
 /// Queues a job in a transaction of its own, for callers that have none. The size of the arguments was

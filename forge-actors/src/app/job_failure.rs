@@ -45,7 +45,7 @@ impl JobFailure {
         Ok(String::from_utf8_lossy(&json).into_owned())
     }
 
-    /// Why a job ended with this status, when nothing else is known: somebody has cancelled it, its worker
+    /// Why a job ended with this status, when nothing else is known: a person has cancelled it, its worker
     /// was lost in the last attempt, or the database refused its end. `None` for a status that is no failure.
     pub(crate) fn of_status(status: JobStatus) -> Option<Self> {
         let (code, message) = match status {

@@ -22,8 +22,8 @@ use crate::kernel::invocation::Identity;
 /// the wire and in Postgres it is the job's id; TypeScript also knows the types of the job's result and of
 /// its own errors, so that `useJob(handle)` is typed.
 ///
-/// Whoever dispatched the job follows it with the handle: its status, progress and result. So does an
-/// administrator; for others there is no such job.
+/// The identity that dispatched the job follows it with the handle: its status, progress and result. So does
+/// an administrator; for others there is no such job.
 ///
 /// ```
 /// # extern crate forge_actors as forge;

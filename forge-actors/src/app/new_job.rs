@@ -1,5 +1,8 @@
 //! A job on its way into its table.
 
+use std::time::Duration;
+
+use chrono::DateTime;
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
@@ -7,7 +10,12 @@ use crate::app::job_key::JobKeys;
 use crate::app::secret::Secret;
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
+use crate::kernel::limits::JOB_DELAY_MAX;
 use crate::kernel::time::Timestamp;
+
+/// The latest moment that a job may wait for. Postgres knows later ones, clients do not.
+const RUN_AT_MAX: Timestamp =
+    DateTime::from_timestamp(253_402_300_799, 0).expect("a moment of the year 9999");
 
 /// Inserts dispatched jobs into their table. The job subsystem implements it, so that contexts need not
 /// import that subsystem.
@@ -85,4 +93,17 @@ pub struct NewJob {
     pub keys: Secret<JobKeys>,
     /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
     pub args: Secret<String>,
+}
+
+impl NewJob {
+    /// Lets the job wait for this time at least; [`JOB_DELAY_MAX`] at most.
+    pub(crate) fn wait_for(&mut self, delay: Duration) {
+        self.run_at = None;
+        self.after_secs = delay.min(JOB_DELAY_MAX).as_secs_f64();
+    }
+
+    /// Lets the job wait until this moment; [`RUN_AT_MAX`] at most.
+    pub(crate) fn wait_until(&mut self, moment: Timestamp) {
+        self.run_at = Some(moment.min(RUN_AT_MAX));
+    }
 }

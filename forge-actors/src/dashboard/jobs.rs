@@ -2,7 +2,6 @@
 //! `forge.retryJob`, `forge.cancelJob`, `forge.discardJob`, `forge.cloneJob`. The jobs are those of the whole
 //! database, finished or not.
 
-use crate::app::dispatch::is_queue_name;
 use crate::app::job_key::JobKeys;
 use crate::app::{MutationContext, QueryContext, Result, Secret};
 use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
@@ -10,6 +9,7 @@ use crate::job::admin::{self, JobAction, JobDetail, JobFilter, JobPage, JobSearc
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::invocation::is_system;
+use crate::kernel::label::is_label;
 use crate::kernel::time::Timestamp;
 
 /// Rows of one answer at most.
@@ -73,8 +73,8 @@ pub async fn discard_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> 
     act(ctx, JobAction::Discard, id).await
 }
 
-/// Dispatches a job like another one, in the name of whoever dispatched that, and returns it. `args` (a JSON
-/// object, in which `[redacted]` stands for the other's secret at that place), `queue`, `priority` and
+/// Dispatches a job like another one, with the identity of the other's dispatcher, and returns it. `args` (a
+/// JSON object, in which `[redacted]` stands for the other's secret at that place), `queue`, `priority` and
 /// `runAt` take the place of the other's; its uniqueness is not taken over. `replace` discards the other one.
 #[forge_app_macros::mutation(name = "forge.cloneJob", role = "admin", input_max = "16MiB")]
 pub async fn clone_job(
@@ -100,12 +100,14 @@ pub async fn clone_job(
     job.priority = priority.map_or(stored.priority, i16::from);
     job.attempts_max = stored.attempts_max;
     job.timeout_ms = stored.timeout_ms;
-    job.run_at = run_at;
+    if let Some(moment) = run_at {
+        job.wait_until(moment);
+    }
     job.keys = Secret::new(JobKeys { unique: None, ..job.keys.into_exposed() });
     if job.priority > 100 {
         return Err(Fault::new(Code::BadRequest, "a priority is 0 to 100"));
     }
-    if !is_queue_name(&job.queue) {
+    if !is_label(&job.queue) {
         let message = "a queue has a name of 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`";
         return Err(Fault::new(Code::BadRequest, message));
     }

@@ -97,7 +97,7 @@ async fn finish(ctx: &MutationContext, audit: AuditId, queue: &str) -> Result<Qu
 }
 
 /// The live nodes that run jobs; without a cluster the node that answers.
-pub(super) async fn live_workers(ctx: &QueryContext) -> Result<Vec<WorkerInfo>> {
+async fn live_workers(ctx: &QueryContext) -> Result<Vec<WorkerInfo>> {
     let node = ctx.node();
     let here = || WorkerInfo {
         id: node.id,

@@ -192,7 +192,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             );
             continue;
         }
-        shared.free_key(record);
+        shared.free_slots(record);
         if released.is_followed() {
             ended.push(&**record);
         }

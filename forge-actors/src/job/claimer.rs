@@ -288,10 +288,11 @@ impl Claimer {
                     records.into_iter().map(insert).partition(|job| job.record.begun);
                 let begun = jobs.len();
                 jobs.extend(waiting);
-                let behind_blocked = (blocked > 0).then(|| Arc::clone(&queue));
-                state.planner.claimed(queue, size, jobs, begun, Instant::now());
-                // What was blocked has left the queue, and others may wait behind it.
-                behind_blocked.iter().for_each(|queue| state.planner.ask_again(queue));
+                state.planner.claimed(Arc::clone(&queue), size, jobs, begun, Instant::now());
+                if blocked > 0 {
+                    // What was blocked has left the queue, and others may wait behind it.
+                    state.planner.ask_again(&queue);
+                }
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
                 self.add_queues(state, &promoted.waiting);
@@ -374,9 +375,7 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
     match claim_limited(shared, &limited, claimant(None)).await {
         Ok(claim) => {
             records.extend(claim.records);
-            for opening in claim.opening {
-                shared.unblock_after(opening.key, opening.handler, opening.wait);
-            }
+            shared.unblock_later(claim.opening);
             Ok((records, claim.blocked))
         }
         Err(fault) if records.is_empty() => Err(fault),

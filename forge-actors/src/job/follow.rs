@@ -1,8 +1,8 @@
 //! What clients do with the jobs that they follow: see how far one is, and cancel it. Statements run on the
 //! `db` of the caller.
 //!
-//! A job is followed by whoever dispatched it with a handle, and by administrators. For everyone else there
-//! is no such job.
+//! A job is followed by the identity that dispatched it with a handle, and by administrators. For everyone
+//! else there is no such job.
 
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};

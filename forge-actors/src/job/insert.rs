@@ -3,12 +3,11 @@
 use futures::future::BoxFuture;
 use sqlx::Row;
 
-use super::follow;
+use super::{follow, store};
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
 use crate::app::new_job::{DispatchOutcome, InsertJob, NewJob};
 use crate::app::{JobStatus, Result};
 use crate::db::handle::Db;
-use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
 
@@ -153,10 +152,8 @@ fn is_found(status: Option<JobStatus>, states: UniqueStates) -> bool {
 
 /// The status of a job; `None` when its history is deleted.
 async fn status_of(db: &Db, job: JobId) -> Result<Option<JobStatus>> {
-    let find = sqlx::query_scalar(include_str!("sql/find_job_status.sql")).bind(job);
-    let label: Option<String> = find.fetch_optional(db).await?;
-    let unknown = |label: String| Fault::new(Code::Internal, format!("`{label}` is no status of a job"));
-    label.map(|label| JobStatus::parse(&label).ok_or_else(|| unknown(label))).transpose()
+    let find = sqlx::query(include_str!("sql/find_job_status.sql")).bind(job);
+    Ok(find.fetch_optional(db).await?.as_ref().map(store::status).transpose()?)
 }
 
 /// A job that is inserted together with others.

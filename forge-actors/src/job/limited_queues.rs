@@ -71,9 +71,7 @@ impl JobShared {
             self.read_limited_queues().await?;
             return Ok(None);
         };
-        for opening in claimed.opening {
-            self.unblock_after(opening.key, opening.handler, opening.wait);
-        }
+        self.unblock_later(claimed.opening);
         Ok(Some((claimed.records, claimed.blocked)))
     }
 }

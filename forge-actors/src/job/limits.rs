@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use crate::app::Catalog;
+use crate::app::{Catalog, JobLimits, Registration};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
 
@@ -40,7 +40,7 @@ use crate::kernel::time::Timestamp;
 const BUCKETS: i64 = 64;
 
 /// The limits of one handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct HandlerLimits {
     /// Jobs with one key that are held at a time.
     pub(super) concurrency: Option<u32>,
@@ -117,25 +117,26 @@ pub(super) struct LimitDecision {
     pub(super) rates: BTreeMap<String, RateUsage>,
 }
 
+impl HandlerLimits {
+    fn of(limits: &JobLimits) -> Self {
+        Self {
+            concurrency: limits.concurrency.map(|concurrency| concurrency.limit),
+            rate: limits.rate.map(|rate| RateLimit { requests: rate.requests, per: rate.per }),
+        }
+    }
+}
+
 impl LimitTable {
     pub(super) fn of(catalog: &Catalog) -> Self {
-        let limited = |(name, known): (&str, &'static crate::app::Registration)| {
+        let limited = |(name, known): (&str, &'static Registration)| {
             let limits = known.meta.job_meta()?.limits;
-            limits.limits_claims().then(|| (name.to_owned(), limits))
+            limits.limits_claims().then(|| (name.to_owned(), HandlerLimits::of(&limits)))
         };
-        let all: Vec<_> = catalog.queued().filter_map(limited).collect();
-        let handlers = all.iter().map(|(name, limits)| {
-            let rate = limits.rate.map(|rate| RateLimit { requests: rate.requests, per: rate.per });
-            let concurrency = limits.concurrency.map(|concurrency| concurrency.limit);
-            (name.clone(), HandlerLimits { concurrency, rate })
-        });
-        Self { handlers: handlers.collect(), names: all.iter().map(|(name, _)| name.clone()).collect() }
+        Self::new(catalog.queued().filter_map(limited))
     }
 
-    #[cfg(test)]
-    pub(super) fn with<const N: usize>(handlers: [(&str, HandlerLimits); N]) -> Self {
-        let handlers: HashMap<_, _> =
-            handlers.into_iter().map(|(name, limits)| (name.to_owned(), limits)).collect();
+    pub(super) fn new(handlers: impl IntoIterator<Item = (String, HandlerLimits)>) -> Self {
+        let handlers: HashMap<_, _> = handlers.into_iter().collect();
         Self { names: handlers.keys().cloned().collect(), handlers }
     }
 
@@ -145,8 +146,7 @@ impl LimitTable {
 
     /// The limits of a handler, which may have none.
     pub(super) fn of_handler(&self, handler: &str) -> HandlerLimits {
-        let none = HandlerLimits { concurrency: None, rate: None };
-        self.handlers.get(handler).copied().unwrap_or(none)
+        self.handlers.get(handler).copied().unwrap_or_default()
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::leases::ClaimedJob;
 use super::report::ReportsWaiting;
 use super::state::Transition;
+use super::store::OpeningKey;
 use crate::kernel::fault::Fault;
 
 /// Messages of the claimer.
@@ -66,8 +66,8 @@ pub(super) enum AcknowledgerMessage {
 pub(super) enum UnblockerMessage {
     /// Jobs with these keys have ended; the keys wait in the shared state.
     Freed,
-    /// A rate limit has blocked a job, and opens after this time.
-    OpensAfter { key: String, handler: String, wait: Duration },
+    /// A rate limit has blocked a job.
+    Blocked(OpeningKey),
     /// The time of a rate limit has passed.
     Opened { key: String, handler: String },
     /// Time to look for what is left blocked.

@@ -18,7 +18,7 @@ use super::report::{PendingReports, ReportsWaiting};
 use super::resources::NodeResources;
 use super::signals;
 use super::state::{Transition, is_another_build};
-use super::store::{JobRecord, JobStore, LimitKind, OpenKey};
+use super::store::{JobRecord, JobStore, LimitKind, OpenKey, OpeningKey};
 use crate::app::JobMeta;
 use crate::app::node::{Build, Peers};
 use crate::change::{Hint, HintHub};
@@ -210,9 +210,9 @@ impl JobShared {
         self.acknowledge(ReleasedJob { job, transition, has_reported: false });
     }
 
-    /// Notes that a job which was held does not count for the limit of its queue, nor for its own concurrency
-    /// limit any more.
-    pub(super) fn free_key(&self, record: &JobRecord) {
+    /// Notes that a job which was held has no slot any more: neither of its queue's limit nor of its own
+    /// concurrency limit.
+    pub(super) fn free_slots(&self, record: &JobRecord) {
         if self.has_limit(&record.queue) {
             self.hints.publish(Hint::of([Arc::clone(&record.queue)]));
         }
@@ -238,9 +238,9 @@ impl JobShared {
         }
     }
 
-    /// Notes that a rate limit of `handler` has blocked a job, and opens after `wait`.
-    pub(super) fn unblock_after(&self, key: String, handler: String, wait: Duration) {
-        self.unblocker.notify(UnblockerMessage::OpensAfter { key, handler, wait });
+    /// Has the jobs unblocked that rate limits have blocked, once these open.
+    pub(super) fn unblock_later(&self, keys: Vec<OpeningKey>) {
+        keys.into_iter().for_each(|key| self.unblocker.notify(UnblockerMessage::Blocked(key)));
     }
 
     /// Whether this node claims in batches, as it was found out last.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::messages::UnblockerMessage;
 use super::paths::UNBLOCKER;
 use super::shared::JobShared;
-use super::store::{LimitKind, OpenKey};
+use super::store::{LimitKind, OpenKey, OpeningKey};
 use crate::change::Hint;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
@@ -54,9 +54,7 @@ impl Unblocker {
     fn await_opening(
         cx: &Context<UnblockerMessage>,
         state: &mut UnblockerState,
-        key: String,
-        handler: String,
-        wait: Duration,
+        OpeningKey { key, handler, wait }: OpeningKey,
     ) {
         if state.awaited.len() < AWAITED_MAX && !state.awaited.contains_key(&key) {
             let opened = UnblockerMessage::Opened { key: key.clone(), handler };
@@ -106,9 +104,7 @@ impl Actor for Unblocker {
                     self.unblock(&keys).await;
                 }
             }
-            UnblockerMessage::OpensAfter { key, handler, wait } => {
-                Self::await_opening(cx, state, key, handler, wait);
-            }
+            UnblockerMessage::Blocked(key) => Self::await_opening(cx, state, key),
             UnblockerMessage::Opened { key, handler } => {
                 state.awaited.remove(&key);
                 let open = OpenKey { kind: LimitKind::Rate, handler, tenant: None };

@@ -212,7 +212,7 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
                 "job is finished by `commit`; the later result of its handler changes nothing"
             );
         }
-        shared.free_key(&record);
+        shared.free_slots(&record);
         return signals::attempts_ended(&record.name, JobStatus::Completed, 1);
     }
     if matches!(result, AttemptResult::Interrupted) && job.is_lost() {

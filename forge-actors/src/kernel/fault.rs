@@ -163,7 +163,7 @@ struct FaultParts {
     is_bug: bool,
 }
 
-/// What the handler of a job asks of whoever runs its attempt.
+/// What the handler of a job asks of the worker that runs its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AttemptRequest {
     /// Not a failure: another run after this delay.

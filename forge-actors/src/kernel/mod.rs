@@ -18,6 +18,7 @@ pub mod ids;
 pub mod integer;
 pub mod invocation;
 pub mod ip_network;
+pub mod label;
 pub mod limits;
 pub mod log_sampler;
 pub mod merge_slot;

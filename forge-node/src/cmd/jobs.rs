@@ -62,7 +62,7 @@ pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report>
     }
 }
 
-/// Prints the answer of a query: once, or every second while somebody reads it.
+/// Prints the answer of a query: once, or every second while its output is read.
 async fn show_live<T: DeserializeOwned>(
     client: &Client,
     function: &str,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
 use forge_actors::cluster::config::ClusterConfig;
+use forge_actors::kernel::label::is_label;
 use forge_actors::kernel::resource::ResourceAmounts;
 use forge_actors::kernel::secret::SecretText;
 use forge_actors::kernel::time::{secs, serde_duration};
@@ -109,7 +110,7 @@ impl Config {
             broken
                 .push(format!("node.environment is not 1 to {ENVIRONMENT_CHARS_MAX} characters of one line"));
         }
-        if let Some(word) = self.node.capabilities.iter().find(|word| !is_capability(word)) {
+        if let Some(word) = self.node.capabilities.iter().find(|word| !is_label(word)) {
             broken.push(format!(
                 "node.capabilities holds `{word}`; a capability is 1 to 64 of the characters a-z, 0-9, `_`, \
                  `.`, `-`, as in the attribute of a job"
@@ -180,11 +181,6 @@ impl Default for NodeConfig {
 fn is_node_name(name: &str) -> bool {
     let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
     clean && (1..=NODE_NAME_BYTES_MAX).contains(&name.len())
-}
-
-fn is_capability(word: &str) -> bool {
-    let clean = word.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
-    clean && (1..=64).contains(&word.len())
 }
 
 fn is_environment_name(name: &str) -> bool {

@@ -33,8 +33,11 @@ async fn list(bench: &Bench, filter: JobFilter, before: Option<JobId>, limit: u1
 
 /// The arguments `n` of the jobs that match, which are few.
 async fn found(bench: &Bench, filter: JobFilter) -> String {
-    let page = list(bench, filter, None, 100).await;
+    let page = list(bench, filter.clone(), None, 100).await;
     assert_eq!((page.next, page.searched_to), (None, None), "all of them are on one page");
+    let counted =
+        admin::count_matches(&bench.scratch.database.reader(), &search(filter), None).await.unwrap();
+    assert_eq!(counted.total as usize, page.rows.len(), "the count finds what the list finds");
     let ids: Vec<JobId> = page.rows.iter().map(|row| row.id).collect();
     assert!(ids.windows(2).all(|two| two[0] > two[1]), "newest first");
     let sql = "SELECT coalesce(string_agg(args ->> 'n', ' ' ORDER BY id), '') FROM (

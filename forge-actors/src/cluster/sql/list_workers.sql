@@ -1,5 +1,4 @@
--- Called by cluster/store.rs for forge.queues and forge.whyJob: $1 role. Reads the whole table, which is
--- small; no lock.
+-- Called by cluster/store.rs for forge.queues: $1 role. Reads the whole table, which is small; no lock.
 SELECT id, name, job_names, capabilities
 FROM forge_nodes
 WHERE state IN ('joining', 'active') AND $1 = ANY (roles)

@@ -104,8 +104,6 @@ impl fmt::Display for JobFilter {
 #[derive(Debug, Clone)]
 pub struct JobSearch {
     pub(super) filter: JobFilter,
-    /// The handlers whose arguments may be looked into; `None` when no argument is asked for.
-    pub(super) searchable: Option<Vec<String>>,
     /// Handlers whose jobs are left out, because their arguments hold secrets.
     pub(super) unsearched: Vec<String>,
     /// The handlers whose arguments people may see.
@@ -139,12 +137,10 @@ impl JobSearch {
             let named = handlers.iter().filter(move |handler| handler.hides_arguments == hides);
             named.map(|handler| handler.name.to_owned()).collect::<Vec<_>>()
         };
-        let asks = !filter.args.is_empty();
-        let open = names(false);
-        let searchable = asks.then(|| open.to_vec());
-        let mut unsearched = if asks { names(true) } else { Vec::new() };
+        let mut unsearched = if filter.args.is_empty() { Vec::new() } else { names(true) };
         unsearched.retain(|name| filter.handler.as_ref().is_none_or(|asked| asked == name));
-        Ok(Self { filter, searchable, unsearched, open })
+        let open = names(false);
+        Ok(Self { filter, unsearched, open })
     }
 
     /// The same jobs, without those that an action does not change; `None` when it changes none of them.
@@ -155,6 +151,11 @@ impl JobSearch {
             .filter(|status| action.applies_to(*status) && (asked.is_empty() || asked.contains(status)));
         self.filter.statuses = statuses.collect();
         (!self.filter.statuses.is_empty()).then_some(self)
+    }
+
+    /// The handlers whose arguments may be looked into; `None` when no argument is asked for.
+    pub(super) fn searchable(&self) -> Option<&[String]> {
+        (!self.filter.args.is_empty()).then_some(&self.open)
     }
 
     /// Where its jobs are.
@@ -309,9 +310,9 @@ mod tests {
     fn arguments_that_hold_secrets_are_not_looked_into() {
         let args = vec![JobArgument { path: "user".to_owned(), value: "7".to_owned() }];
         let found = search(JobFilter { args, ..JobFilter::default() });
-        assert_eq!(found.searchable, Some(vec!["open".to_owned()]));
+        assert_eq!(found.searchable(), Some(["open".to_owned()].as_slice()));
         assert_eq!(found.unsearched, ["secret"]);
-        assert_eq!(search(JobFilter::default()).searchable, None);
+        assert_eq!(search(JobFilter::default()).searchable(), None);
         for (path, count) in [("user", ARGUMENTS_MAX + 1), ("a..b", 1), ("", 1), ("a\0", 1)] {
             let argument = JobArgument { path: path.to_owned(), value: String::new() };
             let filter = JobFilter { args: vec![argument; count], ..JobFilter::default() };

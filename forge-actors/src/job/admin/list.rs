@@ -50,7 +50,7 @@ pub async fn list(db: &Db, search: &JobSearch, before: Option<JobId>, limit: u16
         next: if is_full { rows.last().map(|row| row.id) } else { horizon },
         rows,
         searched_to: horizon.and_then(dispatched_at),
-        unsearched: search.unsearched.iter().map(String::from).collect(),
+        unsearched: search.unsearched.to_vec(),
     })
 }
 
@@ -106,7 +106,7 @@ async fn list_range(
         .bind(wait.map(JobWait::as_str))
         .bind(queue)
         .bind(handler)
-        .bind(&search.searchable)
+        .bind(search.searchable())
         .bind(paths)
         .bind(values)
         .bind(tenant)

@@ -42,7 +42,7 @@ pub async fn count_matches(
         .bind(wait.map(JobWait::as_str))
         .bind(queue)
         .bind(handler)
-        .bind(&search.searchable)
+        .bind(search.searchable())
         .bind(paths)
         .bind(values)
         .bind(tenant)
@@ -62,7 +62,7 @@ pub async fn count_matches(
     Ok(JobMatches {
         total: sum(&|_| true),
         actionable: sum(&|found| action.is_none_or(|action| action.applies_to(found.status))),
-        unsearched: search.unsearched.iter().map(String::from).collect(),
+        unsearched: search.unsearched.to_vec(),
         statuses,
     })
 }

@@ -193,7 +193,7 @@ async fn add_due(
         .bind(i64::from(of_each) + 1)
         .fetch_all(db)
         .await?;
-    let live = LiveHandlers::of(workers, handlers);
+    let live = LiveHandlers { workers, handlers };
     for found in counted {
         let row = rows.get(found.try_get("queue")?);
         row.due = BoundedCount::of(found.try_get("jobs")?, of_each);
@@ -252,16 +252,12 @@ async fn due_levels(db: &Db) -> Result<Vec<DueLevel>, Fault> {
 }
 
 /// The handlers that live nodes can run.
-pub(super) struct LiveHandlers<'a> {
+struct LiveHandlers<'a> {
     workers: &'a [WorkerInfo],
     handlers: &'a [JobHandler],
 }
 
 impl<'a> LiveHandlers<'a> {
-    pub(super) fn of(workers: &'a [WorkerInfo], handlers: &'a [JobHandler]) -> Self {
-        Self { workers, handlers }
-    }
-
     /// What a node must be able to do to run jobs of this handler.
     fn capability(&self, name: &str) -> Option<&'a str> {
         self.handlers.iter().find(|handler| handler.name == name)?.capability.as_deref()
@@ -269,7 +265,7 @@ impl<'a> LiveHandlers<'a> {
 
     /// Whether a live node has the handler, and its capability. One of a version that does not say may have
     /// any handler.
-    pub(super) fn is_served(&self, name: &str) -> bool {
+    fn is_served(&self, name: &str) -> bool {
         let can = |worker: &WorkerInfo| match (self.capability(name), &worker.capabilities) {
             (None, _) => true,
             (Some(word), Some(own)) => own.iter().any(|own| own == word),

@@ -28,12 +28,12 @@ pub(super) struct LockedKeys {
     pub(super) now: Timestamp,
 }
 
-/// What a claim of jobs with a limit has done.
+/// What a claim of jobs with a limit, or from a queue with one, has done.
 #[derive(Debug, Default)]
-pub(in crate::job) struct LimitedClaim {
+pub struct LimitedClaim {
     /// The jobs that are held now.
-    pub(in crate::job) records: Vec<JobRecord>,
-    /// How many of the candidates are blocked now.
+    pub records: Vec<JobRecord>,
+    /// How many of the candidates the limits of their keys have blocked.
     pub(in crate::job) blocked: usize,
     /// The keys of rate limits that have blocked a job.
     pub(in crate::job) opening: Vec<OpeningKey>,

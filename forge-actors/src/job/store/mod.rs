@@ -30,7 +30,8 @@ use crate::kernel::ids::{JobId, LeaseId, NodeId};
 use crate::kernel::time::secs;
 
 pub use leases::{BatchRenewal, BegunAttempt, Claim, LostJob, RenewedBatch};
-pub(super) use limited::LimitedClaim;
+pub use limited::LimitedClaim;
+pub(super) use limited::OpeningKey;
 pub(super) use progress::sync_progress;
 pub(super) use record::status;
 pub use record::{Hold, JobRecord};

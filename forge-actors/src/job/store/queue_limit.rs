@@ -10,24 +10,13 @@ use std::sync::Arc;
 
 use sqlx::Row;
 
-use super::limited::{OpeningKey, claim_limited};
+use super::limited::claim_limited;
 use super::{
-    ClaimSize, Claimant, ClaimedJobs, JobRecord, JobStore, LOCK_LIMIT, LimitedClaim, claim, end, queue_names,
+    ClaimSize, Claimant, ClaimedJobs, JobStore, LOCK_LIMIT, LimitedClaim, claim, end, queue_names,
 };
 use crate::db::transaction::TransactionOptions;
 use crate::job::limits::{LimitTable, LimitedJob};
 use crate::kernel::fault::Fault;
-
-/// What a claim from a queue with a limit has done.
-#[derive(Debug, Default)]
-pub struct QueueClaim {
-    /// The jobs that are held now.
-    pub records: Vec<JobRecord>,
-    /// How many jobs the limits of their keys have blocked.
-    pub(in crate::job) blocked: usize,
-    /// The keys of rate limits that have blocked a job.
-    pub(in crate::job) opening: Vec<OpeningKey>,
-}
 
 impl JobStore {
     /// Claims as many jobs of the queue as its limit lets be held, and `size` at most, of those that need
@@ -39,7 +28,7 @@ impl JobStore {
         size: ClaimSize,
         limits: &LimitTable,
         fitting: impl Fn(Vec<LimitedJob>) -> Vec<LimitedJob>,
-    ) -> Result<Option<QueueClaim>, Fault> {
+    ) -> Result<Option<LimitedClaim>, Fault> {
         let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
         // Keys without a row, whose jobs the next claim takes.
@@ -50,7 +39,7 @@ impl JobStore {
             let concurrency_max: Option<i32> = settings.try_get("concurrency_max")?;
             let Some(concurrency_max) = concurrency_max else { return Ok(None) };
             if settings.try_get("is_paused")? {
-                return Ok(Some(QueueClaim::default()));
+                return Ok(Some(LimitedClaim::default()));
             }
             let held: i64 = sqlx::query_scalar(include_str!("../sql/count_held_in_queue.sql"))
                 .bind(queue)
@@ -58,22 +47,21 @@ impl JobStore {
                 .await?;
             let left = usize::try_from(i64::from(concurrency_max) - held).unwrap_or_default();
             if left == 0 {
-                return Ok(Some(QueueClaim::default()));
+                return Ok(Some(LimitedClaim::default()));
             }
             let size = ClaimSize { limit: size.limit.min(left), ..size };
             let ClaimedJobs { mut records, limited } = claim(&db, queue, claimant, size, true).await?;
             let limited = fitting(limited);
-            let LimitedClaim { records: passed, blocked, opening } = match limited.is_empty() {
-                true => LimitedClaim::default(),
-                false => claim_limited(&db, &limited, Claimant { batch: None, ..claimant }, limits)
-                    .await?
-                    .unwrap_or_else(|| {
-                        missing.extend(limited.iter().flat_map(LimitedJob::keys).map(str::to_owned));
-                        LimitedClaim::default()
-                    }),
-            };
+            if limited.is_empty() {
+                return Ok(Some(LimitedClaim { records, ..LimitedClaim::default() }));
+            }
+            let passed = claim_limited(&db, &limited, Claimant { batch: None, ..claimant }, limits).await?;
+            let LimitedClaim { records: passed, blocked, opening } = passed.unwrap_or_else(|| {
+                missing.extend(limited.iter().flat_map(LimitedJob::keys).map(str::to_owned));
+                LimitedClaim::default()
+            });
             records.extend(passed);
-            Ok(Some(QueueClaim { records, blocked, opening }))
+            Ok(Some(LimitedClaim { records, blocked, opening }))
         };
         let claimed = claimed.await;
         let claimed = end(tx, claimed).await?;

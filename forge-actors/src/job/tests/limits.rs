@@ -14,11 +14,12 @@ const PER: std::time::Duration = secs(64);
 
 fn table() -> LimitTable {
     let rate = RateLimit { requests: 3, per: PER };
-    LimitTable::with([
+    let handlers = [
         ("two", HandlerLimits { concurrency: Some(2), rate: None }),
         ("three_a_minute", HandlerLimits { concurrency: None, rate: Some(rate) }),
         ("both", HandlerLimits { concurrency: Some(1), rate: Some(rate) }),
-    ])
+    ];
+    LimitTable::new(handlers.map(|(name, limits)| (name.to_owned(), limits)))
 }
 
 fn job(name: &str, concurrency_key: Option<&str>, rate_key: Option<&str>) -> LimitedJob {
