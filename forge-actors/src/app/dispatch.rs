@@ -358,8 +358,8 @@ impl MutationContext {
         self.scope.shared.services.invoke.job_by_name(name, args, identity)
     }
 
-    /// Writes the row of a job that `identity` dispatches, in the transaction of this call and with its trace,
-    /// and wakes the workers of its queue after the commit.
+    /// Writes the row of a job that `identity` dispatches, in the transaction of this call and with its
+    /// trace, and wakes the workers of its queue after the commit.
     pub(crate) async fn dispatch_as(
         &self,
         job: &NewJob,

@@ -14,8 +14,8 @@ impl<K: RunsAsJob> Ctx<K> {
         K::job(&self.resources).attempt.attempt()
     }
 
-    /// Says how far the job is: `progress` from 0 to 1, and what it does now, in a sentence for those
-    /// who follow the job. What is said more often than four times a second is not written each time; what was
+    /// Says how far the job is: `progress` from 0 to 1, and what it does now, in a sentence for those who
+    /// follow the job. What is said more often than four times a second is not written each time; what was
     /// said last is. A new attempt begins without progress.
     ///
     /// # Errors

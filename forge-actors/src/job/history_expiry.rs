@@ -23,8 +23,8 @@ const OVERLAP: Duration = hours(26);
 pub(super) struct OldHistory {
     shared: Arc<JobShared>,
     classes: Arc<Vec<RetentionClass>>,
-    /// When the last batch was committed that was not a full one. The next one skips older rows: they are kept
-    /// for longer than their neighbours, and would be read again and again.
+    /// When the last batch was committed that was not a full one. The next one skips older rows: they are
+    /// kept for longer than their neighbours, and would be read again and again.
     done: Arc<MergeSlot<Instant>>,
 }
 

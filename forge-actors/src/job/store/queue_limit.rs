@@ -11,9 +11,7 @@ use std::sync::Arc;
 use sqlx::Row;
 
 use super::limited::claim_limited;
-use super::{
-    ClaimSize, Claimant, ClaimedJobs, JobStore, LOCK_LIMIT, LimitedClaim, claim, end, queue_names,
-};
+use super::{ClaimSize, Claimant, ClaimedJobs, JobStore, LOCK_LIMIT, LimitedClaim, claim, end, queue_names};
 use crate::db::transaction::TransactionOptions;
 use crate::job::limits::{LimitTable, LimitedJob};
 use crate::kernel::fault::Fault;
