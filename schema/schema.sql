@@ -33,6 +33,11 @@ CREATE TYPE public.forge_job_action AS ENUM (
     'cancel',
     'discard'
 );
+CREATE TYPE public.forge_job_dependency_kind AS ENUM (
+    'child',
+    'member',
+    'step'
+);
 CREATE TYPE public.forge_job_log_level AS ENUM (
     'info',
     'warn',
@@ -475,6 +480,15 @@ COMMENT ON COLUMN public.forge_crons.identity IS 'Who created it, as the token s
 COMMENT ON COLUMN public.forge_crons.next_at IS 'The first time that was not looked at yet. It only grows while the schedule stays.';
 COMMENT ON COLUMN public.forge_crons.is_absent IS 'The binary of the leader has no such handler, so nothing is run.';
 COMMENT ON COLUMN public.forge_crons.problem IS 'Why there is no next time.';
+CREATE TABLE public.forge_failed_attempts (
+    job_id uuid NOT NULL,
+    claim integer NOT NULL,
+    attempt integer NOT NULL,
+    failed_at timestamp with time zone DEFAULT now() NOT NULL,
+    error text NOT NULL
+);
+COMMENT ON TABLE public.forge_failed_attempts IS 'The attempts at jobs that have failed. They are deleted with the row of the job in forge_job_history.';
+COMMENT ON COLUMN public.forge_failed_attempts.claim IS 'Grows from one attempt at the job to the next, also when the job gets all of its attempts again.';
 CREATE TABLE public.forge_idempotency (
     digest bytea NOT NULL,
     function text NOT NULL,
@@ -509,6 +523,25 @@ COMMENT ON COLUMN public.forge_job_bulks.job_id IS 'The job that does it.';
 COMMENT ON COLUMN public.forge_job_bulks.expected IS 'How many jobs matched when they were counted before.';
 COMMENT ON COLUMN public.forge_job_bulks.skipped IS 'Jobs that had changed meanwhile, so that the action did not apply to them.';
 COMMENT ON COLUMN public.forge_job_bulks.next_before IS 'The next batch is of jobs before this one; null before the first batch.';
+CREATE TABLE public.forge_job_dependencies (
+    waiter_id uuid NOT NULL,
+    number integer NOT NULL,
+    job_id uuid NOT NULL,
+    name text NOT NULL,
+    kind public.forge_job_dependency_kind NOT NULL,
+    ended public.forge_job_status,
+    broke boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_job_dependencies_broke CHECK (((NOT broke) OR ((kind = 'step'::public.forge_job_dependency_kind) AND (ended <> 'completed'::public.forge_job_status)))),
+    CONSTRAINT forge_job_dependencies_ended_check CHECK ((ended = ANY (ARRAY['completed'::public.forge_job_status, 'failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status, 'cancelled'::public.forge_job_status]))),
+    CONSTRAINT forge_job_dependencies_name_check CHECK ((name <> ''::text))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_job_dependencies IS 'Which jobs a job waits for, or has waited for. No foreign keys: jobs are in forge_jobs, in a batch lease or in the history.';
+COMMENT ON COLUMN public.forge_job_dependencies.number IS 'The order in which they were dispatched.';
+COMMENT ON COLUMN public.forge_job_dependencies.name IS 'Wire name of the handler of the job.';
+COMMENT ON COLUMN public.forge_job_dependencies.ended IS 'How the job has ended; null until that is recorded.';
+COMMENT ON COLUMN public.forge_job_dependencies.broke IS 'The job has ended without success, and its end has cancelled the waiter: a chain.';
 CREATE TABLE public.forge_job_history (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -581,6 +614,7 @@ CREATE TABLE public.forge_jobs (
     timeout_ms bigint,
     aged_at timestamp with time zone,
     followed boolean,
+    awaited boolean,
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
@@ -610,11 +644,12 @@ COMMENT ON COLUMN public.forge_jobs.batched IS 'May be claimed in a batch lease,
 COMMENT ON COLUMN public.forge_jobs.losses IS 'How often a batch lease that held the job ran out.';
 COMMENT ON COLUMN public.forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
 COMMENT ON COLUMN public.forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
-COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for. Its run_at is 9999-12-31 meanwhile, so that neither promotions nor claims see it.';
-COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a blocked job, restored when it is unblocked.';
+COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for, or `jobs` when it waits for jobs, out of the sight of claims: its run_at is out of reach meanwhile.';
+COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a job that waits for a limit or for jobs.';
 COMMENT ON COLUMN public.forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 COMMENT ON COLUMN public.forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
 COMMENT ON COLUMN public.forge_jobs.followed IS 'Clients may follow the job: the node that runs it writes its begins and ends into forge_job_progress.';
+COMMENT ON COLUMN public.forge_jobs.awaited IS 'Another job waits for the end of this one: the node that runs it writes that into forge_job_dependencies.';
 CREATE TABLE public.forge_job_leases (
     id uuid NOT NULL,
     node_id uuid NOT NULL,
@@ -861,10 +896,14 @@ ALTER TABLE ONLY public.forge_cron_runs
     ADD CONSTRAINT forge_cron_runs_pkey PRIMARY KEY (cron_id, scheduled_at);
 ALTER TABLE ONLY public.forge_crons
     ADD CONSTRAINT forge_crons_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_failed_attempts
+    ADD CONSTRAINT forge_failed_attempts_pkey PRIMARY KEY (job_id, claim);
 ALTER TABLE ONLY public.forge_idempotency
     ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.forge_job_bulks
     ADD CONSTRAINT forge_job_bulks_pkey PRIMARY KEY (job_id);
+ALTER TABLE ONLY public.forge_job_dependencies
+    ADD CONSTRAINT forge_job_dependencies_pkey PRIMARY KEY (waiter_id, number);
 ALTER TABLE ONLY public.forge_job_history
     ADD CONSTRAINT forge_job_history_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_job_keys
@@ -900,6 +939,9 @@ CREATE INDEX forge_crons_due ON public.forge_crons USING btree (next_at) WHERE (
 CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, COALESCE(tenant, ''::text), name);
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
 CREATE INDEX forge_job_bulks_started_at ON public.forge_job_bulks USING btree (started_at);
+CREATE INDEX forge_job_dependencies_created_at ON public.forge_job_dependencies USING brin (created_at) WITH (autosummarize='on');
+CREATE INDEX forge_job_dependencies_job ON public.forge_job_dependencies USING btree (job_id);
+CREATE INDEX forge_job_dependencies_open ON public.forge_job_dependencies USING btree (waiter_id, number) WHERE (ended IS NULL);
 CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status]));
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
 CREATE INDEX forge_job_history_unsuccessful ON public.forge_job_history USING btree (status, id) WHERE (status <> 'completed'::public.forge_job_status);

@@ -49,6 +49,9 @@ pub enum Step {
     JobCommitted,
     /// Pause point: an operator's action on many jobs has committed a batch, and goes on. The key is `bulk`.
     JobBatchChanged,
+    /// Pause point: jobs have ended, and their ends are not recorded yet for the jobs that wait for them. The
+    /// key is `jobs`.
+    JobsSettling,
     /// Pause point: the local deadline of a term has not passed; the check by the database follows. The key
     /// is the term, for example `jobs.3`.
     TermChecked,
@@ -66,6 +69,7 @@ impl Step {
             Self::JobCommitting => "job_committing",
             Self::JobCommitted => "job_committed",
             Self::JobBatchChanged => "job_batch_changed",
+            Self::JobsSettling => "jobs_settling",
             Self::TermChecked => "term_checked",
             Self::TermLocked => "term_locked",
             Self::SessionHoldsResults => "session_holds_results",

@@ -30,6 +30,8 @@ use crate::function::Functions;
 use crate::function::subsystem::FunctionSubsystem;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::subsystem::{ClientContract, GatewayOptions, GatewaySubsystem};
+use crate::job::JOB_PROGRESS_TABLE;
+use crate::job::ends_subsystem::JobEndsSubsystem;
 use crate::job::insert::JobInserter;
 use crate::job::subsystem::JobSubsystem;
 use crate::leader::subsystem::LeaderSubsystem;
@@ -47,6 +49,7 @@ pub static SUBSYSTEMS: &[SubsystemEntry] = &[
     SubsystemEntry::of::<LeaderSubsystem>(),
     SubsystemEntry::of::<ChangeSubsystem>(),
     SubsystemEntry::of::<TelemetrySubsystem>(),
+    SubsystemEntry::of::<JobEndsSubsystem>(),
     SubsystemEntry::of::<FunctionSubsystem>(),
     SubsystemEntry::of::<ClusterSubsystem>(),
     SubsystemEntry::of::<DashboardSubsystem>(),
@@ -172,11 +175,17 @@ impl RunningNode {
     }
 }
 
+/// The tables whose changes may be captured: those of the models, and one of Forge's own, by which live
+/// queries follow jobs.
+pub fn reactive_tables() -> ReactiveModels {
+    let models = ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive));
+    ReactiveModels(models.chain([(JOB_PROGRESS_TABLE, Some(true))]).collect())
+}
+
 /// Gives the subsystems what exists before them.
 fn provide(options: NodeOptions, tree: Arc<Tree>, readiness: Readiness, view: NodeView) -> NodeBuilder {
     let mut node = NodeBuilder::new(options.profile, options.sections);
-    let models = ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)).collect();
-    node.provide(ReactiveModels(models));
+    node.provide(reactive_tables());
     node.provide(tree);
     node.provide(readiness);
     node.provide(view);

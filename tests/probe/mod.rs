@@ -23,6 +23,7 @@ drain_delay = "0ms"
 
 pub mod blocking;
 pub mod crons;
+pub mod families;
 pub mod jobs;
 pub mod limits;
 pub mod live;

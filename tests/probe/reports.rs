@@ -70,6 +70,13 @@ pub async fn follow_publicly(ctx: &ActionContext, key: String) -> Result<JobHand
     ctx.dispatch(Pace { key }).handle().await
 }
 
+/// Runs a job and answers with its result, or with its own error.
+#[forge::action(timeout = "20s")]
+pub async fn run(ctx: &ActionContext, key: String, wait_ms: Option<u32>) -> Result<Report, PaceError> {
+    let wait = wait_ms.map_or(Duration::MAX, |ms| millis(u64::from(ms)));
+    Ok(ctx.run_job(Pace { key }).timeout(wait).await?)
+}
+
 /// A job's own error.
 #[forge::error]
 pub enum PaceError {

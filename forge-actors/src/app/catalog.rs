@@ -12,13 +12,14 @@ use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, HandlerKind, Runnable};
 use crate::app::error::AppError;
 use crate::app::handler::{Handler, Meta};
-use crate::app::job::{JobHandler, ResultOfEffect};
+use crate::app::job::{JobHandler, JobResource, ResultOfEffect};
 use crate::app::job_result;
 use crate::app::kind::Kind;
 use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{AppCode, Fault};
+use crate::kernel::integer::Int53;
 use crate::kernel::invocation::{SYSTEM_PREFIX, is_system};
 
 /// Adds handlers to the catalog; only handlers that are written by hand need it.
@@ -143,6 +144,7 @@ impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
             let bytes_max = scope.shared.services.result_bytes_max;
             let ctx = Ctx::<H::Kind>::new(scope, resources);
             let output = self.0.run(&ctx).await.map_err(AppError::into_fault)?;
+            H::Kind::check_end(&ctx.resources)?;
             match H::META.job_meta() {
                 Some(_) => job_result::written(&output),
                 None => Ok(output.to_json_within(bytes_max)?.into()),
@@ -332,6 +334,10 @@ impl Catalog {
 
     /// What runs as a job, by name, with the aliases.
     pub fn job_handlers(&self) -> Arc<[JobHandler]> {
+        let resource = |(word, amount): &(&str, u64)| JobResource {
+            word: (*word).to_owned(),
+            amount: Int53::count(*amount),
+        };
         let handler = |(name, known): (&str, &Registration)| {
             let meta = known.meta.job_meta()?;
             Some(JobHandler {
@@ -339,6 +345,8 @@ impl Catalog {
                 queue: meta.queue.to_owned(),
                 hides_arguments: holds_secrets(known.signature.args),
                 capability: meta.capability.map(str::to_owned),
+                resources: meta.resources.iter().map(resource).collect(),
+                concurrency: meta.limits.concurrency.map(|concurrency| concurrency.limit),
             })
         };
         let sorted = || {

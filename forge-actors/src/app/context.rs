@@ -17,6 +17,7 @@ use crate::app::auth::Auth;
 use crate::app::blocking::BlockingPool;
 use crate::app::cron::BeginCronRun;
 use crate::app::job::JobHandler;
+use crate::app::job_end::AwaitJobEnd;
 use crate::app::kind::{Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::{InsertJob, NewJob};
@@ -61,6 +62,8 @@ pub struct Services {
     pub invoke: Arc<dyn Invoke>,
     /// Writes dispatched jobs into their table.
     pub jobs: Arc<dyn InsertJob>,
+    /// Waits for ends of jobs.
+    pub job_ends: Arc<dyn AwaitJobEnd>,
     /// Notes that runs of crons begin.
     pub crons: Arc<dyn BeginCronRun>,
     /// Signs and verifies tokens; `None` when no secret is configured.
@@ -139,7 +142,7 @@ pub(super) struct SharedScope {
     observed: AtomicU8,
     pub(super) services: Arc<Services>,
     /// The call's place among the calls of the node, while the call runs.
-    place: Weak<CallPlace>,
+    pub(super) place: Weak<CallPlace>,
 }
 
 impl CallScope {

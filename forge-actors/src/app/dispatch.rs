@@ -112,7 +112,7 @@ impl<K: Kind> Ctx<K> {
         DispatchAll { jobs, enqueue: Box::new(move |jobs| Box::pin(enqueue_all::<H, K>(self, jobs))) }
     }
 
-    fn identity(&self) -> Option<&Identity> {
+    pub(super) fn identity(&self) -> Option<&Identity> {
         self.scope.shared.invocation.caller.identity.as_deref()
     }
 }
@@ -369,7 +369,7 @@ impl MutationContext {
         let (json, trace) = origin(self, identity)?;
         let dispatched = shared.services.jobs.insert(self.db(), job, json, trace).await?;
         if job.followed {
-            shared.services.jobs.follow(self.db(), dispatched.job(), follower(identity)).await?;
+            follow_as(self, dispatched.job(), identity).await?;
         }
         shared.after_commit.wake(&job.queue);
         Ok(dispatched)
@@ -410,6 +410,7 @@ pub(crate) fn job_of(meta: &Meta, args: String, identity: Option<&Identity>) -> 
         run_at: None,
         timeout_ms: None,
         followed: false,
+        awaited: false,
         args: Secret::new(args),
     })
 }
@@ -437,11 +438,23 @@ async fn insert_all(ctx: &MutationContext, jobs: &[NewJob]) -> Result<Vec<JobId>
         }
         return Ok(ids);
     }
+    insert_together(ctx, jobs).await?;
+    Ok(jobs.iter().map(|job| job.id).collect())
+}
+
+/// Writes the rows of jobs, none of which is unique, with one statement, and wakes the workers after the
+/// commit.
+pub(super) async fn insert_together(ctx: &MutationContext, jobs: &[NewJob]) -> Result<()> {
     let (identity, trace) = origin(ctx, ctx.identity())?;
     let shared = &ctx.scope.shared;
     shared.services.jobs.insert_all(ctx.db(), jobs, identity, trace).await?;
     jobs.iter().for_each(|job| shared.after_commit.wake(&job.queue));
-    Ok(jobs.iter().map(|job| job.id).collect())
+    Ok(())
+}
+
+/// Lets `identity` follow a job.
+pub(super) async fn follow_as(ctx: &MutationContext, job: JobId, identity: Option<&Identity>) -> Result<()> {
+    ctx.scope.shared.services.jobs.follow(ctx.db(), job, follower(identity)).await
 }
 
 /// Queues a job in a transaction of its own, for callers that have none. The size of the arguments was

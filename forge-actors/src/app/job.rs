@@ -5,7 +5,7 @@
 //! the job's end are one transaction, which is refused when the attempt has lost its job to another one.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +13,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
+use crate::app::job_end::JobEnd;
 use crate::app::job_key::JobLimits;
 use crate::app::log::KeepLines;
 use crate::db::transaction::Transaction;
 use crate::kernel::ids::JobId;
+use crate::kernel::integer::Int53;
 use crate::kernel::limits::JOB_DELAY_MAX;
 use crate::kernel::resource::ResourceNeeds;
 
@@ -70,6 +72,20 @@ pub struct JobHandler {
     pub hides_arguments: bool,
     /// What a node must say that it can do to run its jobs.
     pub capability: Option<String>,
+    /// What an attempt takes of its node.
+    pub resources: Vec<JobResource>,
+    /// Jobs with one key that may be held at a time.
+    pub concurrency: Option<u32>,
+}
+
+/// What an attempt at a job takes of its node, of one resource.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobResource {
+    /// The resource, as `[node] resources` names it.
+    pub word: String,
+    /// How much.
+    pub amount: Int53,
 }
 
 /// Which of the jobs of a queue run first: 0 to 100, larger ones first. Five levels have names, in attributes
@@ -210,6 +226,47 @@ impl RetryBackoff {
     }
 }
 
+/// Why a job waits for another one.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DependencyKind {
+    /// The other one is its child.
+    Child,
+    /// The other one is a member of the batch that it ends.
+    Member,
+    /// The other one is before it in a chain, and must succeed.
+    Step,
+}
+
+impl DependencyKind {
+    /// The label in Postgres.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Child => "child",
+            Self::Member => "member",
+            Self::Step => "step",
+        }
+    }
+
+    /// Reads a label.
+    pub fn parse(label: &str) -> Option<Self> {
+        [Self::Child, Self::Member, Self::Step].into_iter().find(|kind| kind.as_str() == label)
+    }
+}
+
+/// A job that a running one has waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitedJob {
+    /// The job.
+    pub job: JobId,
+    /// Wire name of its handler.
+    pub name: String,
+    /// Why it was waited for.
+    pub kind: DependencyKind,
+    /// How it has ended; `None` while it has not.
+    pub ended: Option<JobStatus>,
+}
+
 /// Which attempt at which job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
@@ -243,7 +300,17 @@ pub trait RunningAttempt: KeepLines {
     /// Notes how far the job is. Written soon, and never waited for.
     fn report(&self, progress: f64, message: &str);
 
-    /// Begins the transaction of the effect.
+    /// The jobs that the job has waited for, in the order of their dispatch.
+    fn waited(&self) -> BoxFuture<'_, Result<Vec<WaitedJob>>>;
+
+    /// How these of them have ended.
+    fn ends<'a>(&'a self, jobs: &'a [JobId]) -> BoxFuture<'a, Result<HashMap<JobId, JobEnd>>>;
+
+    /// Lets the job wait for its children, which `tx` has written, commits, and then wakes the workers of
+    /// `queues`. Fails with `CONFLICT`, and commits nothing, when another attempt has taken the job over.
+    fn suspend(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<()>>;
+
+    /// Begins the transaction of the effect, or of a suspension.
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction>>;
 
     /// Finishes the job in `tx` with `result`, commits, and then wakes the workers of `queues`. Fails with

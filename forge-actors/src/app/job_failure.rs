@@ -1,16 +1,17 @@
 //! Why a job has ended without success, as its dispatcher may read it: code, sentence and details of a
 //! fault, without its cause, which is for operators (`last_error`).
 
-use crate::app::job::JobStatus;
 use crate::app::output::OutputError;
 use crate::app::wire_type::WireType;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::{AppCode, Code, Fault};
 
 /// Bytes of a failure, as JSON; details that make it larger are left out.
 const FAILURE_BYTES_MAX: usize = 16 * 1024;
 
+/// The status of an own error that its enum does not know any more.
+const OWN_STATUS: u16 = 409;
 /// The code of a job that was cancelled, as clients have it for calls of theirs.
-const CANCELLED: &str = "CANCELLED";
+pub(crate) const CANCELLED: &str = "CANCELLED";
 
 /// Why a job has ended without success.
 #[forge_app_macros::data]
@@ -44,21 +45,21 @@ impl JobFailure {
         };
         Ok(String::from_utf8_lossy(&json).into_owned())
     }
+}
 
-    /// Why a job ended with this status, when nothing else is known: a person has cancelled it, its worker
-    /// was lost in the last attempt, or the database refused its end. `None` for a status that is no failure.
-    pub(crate) fn of_status(status: JobStatus) -> Option<Self> {
-        let (code, message) = match status {
-            JobStatus::Cancelled => (CANCELLED, "the job was cancelled"),
-            JobStatus::Failed | JobStatus::DeadLetter => {
-                (Code::Internal.name(), "the job failed inside the server; its log says why")
-            }
-            JobStatus::Pending
-            | JobStatus::Claimed
-            | JobStatus::Running
-            | JobStatus::Completed
-            | JobStatus::Retry => return None,
+impl From<JobFailure> for Fault {
+    fn from(failure: JobFailure) -> Self {
+        let known = Code::ALL.iter().find(|code| code.name() == failure.code);
+        let code = match (known, failure.code.as_str()) {
+            (Some(code), _) => *code,
+            (None, CANCELLED) => Code::Conflict,
+            // An own error, whose status only its handler's enum knows.
+            (None, name) => AppCode::interned(name, OWN_STATUS).map_or(Code::Internal, Code::App),
         };
-        Some(Self { code: code.to_owned(), message: message.to_owned(), details: None, is_own: false })
+        let fault = Self::new(code, failure.message);
+        match failure.details {
+            Some(details) => fault.with_details(details),
+            None => fault,
+        }
     }
 }

@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::child_list::ChildList;
 use crate::app::cron::CronRun;
+use crate::app::error::Result;
 use crate::app::job::{ResultOfEffect, RunningAttempt};
 use crate::app::log::KeepLines;
 use crate::db::handle::Db;
@@ -59,6 +61,12 @@ pub trait Kind: sealed::Sealed + Send + Sync + Sized + 'static {
     const NAME: KindName;
     /// What a running handler has been given.
     type Resources: Send + Sync;
+
+    /// Whether a handler that has succeeded may end.
+    #[doc(hidden)]
+    fn check_end(_: &Self::Resources) -> Result<()> {
+        Ok(())
+    }
 
     /// Keeps the lines that a running handler logs, for the kinds that have a place for them.
     #[doc(hidden)]
@@ -101,6 +109,8 @@ pub struct JobResources {
     pub db: Db,
     /// The attempt that runs.
     pub attempt: Arc<dyn RunningAttempt>,
+    /// The children that this run has dispatched.
+    pub children: ChildList,
     /// Makes the job's result of what the effect of `ctx.commit` returns.
     pub result_of_effect: ResultOfEffect,
 }
@@ -116,14 +126,19 @@ pub struct CronResources {
 }
 
 macro_rules! kinds {
-    ($($kind:ident = $resources:ty $(, keeps lines by $attempt:expr)?;)+) => {$(
+    ($($kind:ident = $resources:ty $(, runs as a job by $job:expr)?;)+) => {$(
         impl Kind for $kind {
             const NAME: KindName = KindName::$kind;
             type Resources = $resources;
 
-            $(fn line_keeper(resources: &Self::Resources) -> Option<Arc<dyn KeepLines>> {
-                let attempt: fn(&Self::Resources) -> &Arc<dyn RunningAttempt> = $attempt;
-                Some(Arc::clone(attempt(resources)) as Arc<dyn KeepLines>)
+            $(fn check_end(resources: &Self::Resources) -> Result<()> {
+                let job: fn(&Self::Resources) -> &JobResources = $job;
+                job(resources).children.check_end()
+            }
+
+            fn line_keeper(resources: &Self::Resources) -> Option<Arc<dyn KeepLines>> {
+                let job: fn(&Self::Resources) -> &JobResources = $job;
+                Some(Arc::clone(&job(resources).attempt) as Arc<dyn KeepLines>)
             })?
         }
 
@@ -135,8 +150,8 @@ kinds! {
     Query = QueryResources;
     Mutation = MutationResources;
     Action = ();
-    Job = JobResources, keeps lines by |resources| &resources.attempt;
-    Cron = CronResources, keeps lines by |resources| &resources.job.attempt;
+    Job = JobResources, runs as a job by |resources| resources;
+    Cron = CronResources, runs as a job by |resources| &resources.job;
 }
 
 /// The kinds whose context has a database.

@@ -6,6 +6,7 @@ use chrono::DateTime;
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
+use crate::app::job::DependencyKind;
 use crate::app::job_key::JobKeys;
 use crate::app::secret::Secret;
 use crate::db::handle::Db;
@@ -33,6 +34,10 @@ pub trait InsertJob: Send + Sync + 'static {
 
     /// Lets `follower` (`app::job_handle`) follow a job, on `db`, the transaction of the dispatching call.
     fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>>;
+
+    /// Writes which jobs wait for which on `db`, the transaction that inserts the jobs, and blocks those that
+    /// wait, but for a job that runs: that one is suspended.
+    fn depend<'a>(&'a self, db: &'a Db, dependencies: &'a [NewDependency]) -> BoxFuture<'a, Result<()>>;
 
     /// Inserts jobs with one statement on `db`, of one caller.
     fn insert_all<'a>(
@@ -89,6 +94,8 @@ pub struct NewJob {
     pub timeout_ms: Option<u32>,
     /// Its dispatcher follows it.
     pub followed: bool,
+    /// Another job waits for its end.
+    pub awaited: bool,
     /// Its keys. Secret as the arguments are, whose values they hold.
     pub keys: Secret<JobKeys>,
     /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
@@ -106,4 +113,46 @@ impl NewJob {
     pub(crate) fn wait_until(&mut self, moment: Timestamp) {
         self.run_at = Some(moment.min(RUN_AT_MAX));
     }
+
+    /// The job, as one that another job waits for.
+    pub(crate) fn awaited(self) -> Self {
+        Self { awaited: true, ..self }
+    }
+}
+
+/// A job that is to wait for another one.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct NewDependency {
+    /// The job that waits.
+    pub waiter: JobId,
+    /// The place of the other one among those that it waits for.
+    pub number: i32,
+    /// The job that it waits for.
+    pub job: JobId,
+    /// Wire name of the handler of that one.
+    pub name: String,
+    /// Why it waits.
+    pub kind: DependencyKind,
+}
+
+impl NewDependency {
+    /// Makes `waiter` wait for `jobs`, of which the first one has the place `first`.
+    pub(crate) fn of(waiter: JobId, kind: DependencyKind, first: usize, jobs: &[NewJob]) -> Vec<Self> {
+        let dependency = |(number, job): (i32, &NewJob)| {
+            let (job, name) = (job.id, job.name.as_str().to_owned());
+            Self { waiter, number, job, name, kind }
+        };
+        (i32::try_from(first).unwrap_or(i32::MAX)..).zip(jobs).map(dependency).collect()
+    }
+}
+
+/// Jobs that are dispatched together, and which of them wait for which.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct JobPlan {
+    /// The jobs.
+    pub jobs: Vec<NewJob>,
+    /// Who waits for whom.
+    pub dependencies: Vec<NewDependency>,
 }

@@ -13,7 +13,7 @@
 //! A new kind of hint is a variant of [`Topic`] and of [`TopicKind`]; the compiler then asks whether hints
 //! of this kind are forwarded to peers, and how they are written on the wire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -34,12 +34,12 @@ pub enum Topic {
     Definitions,
 }
 
-/// The kinds of [`Topic`]. Receivers subscribe to one kind, and interest is declared for one kind.
+/// The kinds of [`Topic`]. Receivers subscribe to one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicKind {
-    /// [`Topic::Table`]; the reactor receives it and declares the interest.
+    /// [`Topic::Table`]; the reactor and the watcher of ends receive it.
     Tables,
-    /// [`Topic::Queue`]; the claimer receives it and declares the interest.
+    /// [`Topic::Queue`]; the claimer receives it.
     Queues,
     /// [`Topic::Definitions`]; the reconciler of captures receives it.
     Definitions,
@@ -172,12 +172,30 @@ pub struct HintHub {
 #[derive(Debug)]
 struct Hub {
     subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
+    /// What each declarer waits for.
+    declared: watch::Sender<BTreeMap<InterestOf, TopicSet>>,
+    /// All of that.
     interest: watch::Sender<TopicSet>,
+}
+
+/// Who declares which topics this node waits for. One actor each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InterestOf {
+    /// The claimer: the queues that its node serves.
+    Claims,
+    /// The ticker: the tables that live queries read.
+    LiveQueries,
+    /// The watcher of ends: the table of jobs' progress, while calls wait for a job.
+    JobEnds,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { subscribers: ArcSwap::from_pointee(Vec::new()), interest: watch::Sender::default() }
+        Self {
+            subscribers: ArcSwap::from_pointee(Vec::new()),
+            declared: watch::Sender::default(),
+            interest: watch::Sender::default(),
+        }
     }
 }
 
@@ -249,15 +267,18 @@ impl HintHub {
         HintReceiver { subscriber, hub: Arc::clone(&self.hub) }
     }
 
-    /// Declares which topics of `kind` this node waits for, in place of those declared before. One actor
-    /// declares the interest of each kind.
-    pub fn set_interest(&self, kind: TopicKind, topics: TopicSet) {
-        self.hub.interest.send_if_modified(|interest| {
-            let mut declared = interest.filtered(|other| other != kind);
-            declared.extend(topics.0);
-            let changed = declared != *interest;
-            *interest = declared;
-            changed
+    /// Declares which topics this node waits for, in place of those that `declarer` has declared before.
+    pub fn set_interest(&self, declarer: InterestOf, topics: TopicSet) {
+        self.hub.declared.send_modify(|declared| {
+            declared.insert(declarer, topics);
+            let mut all = TopicSet::default();
+            all.extend(declared.values().flat_map(|topics| topics.0.iter().map(Topic::clone)));
+            // Under the lock of what is declared: of two declarers, the later one publishes both.
+            self.hub.interest.send_if_modified(|interest| {
+                let changed = all != *interest;
+                *interest = all;
+                changed
+            });
         });
     }
 

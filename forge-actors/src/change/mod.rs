@@ -49,7 +49,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use hints::{Hint, HintHub, HintReceiver, Topic, TopicKind, TopicSet};
+pub use hints::{Hint, HintHub, HintReceiver, InterestOf, Topic, TopicKind, TopicSet};
 pub use state::{ChangeSet, Changed};
 pub use store::captured_tables;
 pub use tail::Tail;

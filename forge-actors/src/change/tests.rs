@@ -11,7 +11,7 @@ use crate::kernel::time::{minutes, secs};
 use super::captures::CaptureSetting;
 use super::config::CaptureConfig;
 use super::state::{ChangeSet, Changed, Cursor, PolledChanges};
-use super::{Hint, HintHub, HintReceiver, Topic, TopicKind, TopicSet};
+use super::{Hint, HintHub, HintReceiver, InterestOf, Topic, TopicKind, TopicSet};
 use crate::subsystem::ConfigSection;
 
 const TASKS: TableId = TableId(16_400);
@@ -128,15 +128,15 @@ fn the_mesh_forwards_what_this_node_published_and_peers_can_use() {
 }
 
 #[test]
-fn interest_is_replaced_kind_by_kind() {
+fn interest_is_replaced_for_each_declarer() {
     let hub = HintHub::new();
     let (tables, mut interest) = (hub.subscribe(TopicKind::Tables), hub.interest());
-    hub.set_interest(TopicKind::Queues, TopicSet::from_iter([mail()]));
-    hub.set_interest(TopicKind::Tables, TopicSet::from_iter([TableId(1)]));
-    hub.set_interest(TopicKind::Tables, TopicSet::from_iter([TASKS]));
+    hub.set_interest(InterestOf::Claims, TopicSet::from_iter([mail()]));
+    hub.set_interest(InterestOf::LiveQueries, TopicSet::from_iter([TableId(1)]));
+    hub.set_interest(InterestOf::LiveQueries, TopicSet::from_iter([TASKS]));
     let expected = TopicSet::from_iter([Topic::Table(TASKS), mail()]);
     assert_eq!(*interest.borrow_and_update(), expected);
-    hub.set_interest(TopicKind::Tables, TopicSet::from_iter([TASKS]));
+    hub.set_interest(InterestOf::LiveQueries, TopicSet::from_iter([TASKS]));
     assert!(!interest.has_changed().expect("the hub lives"), "the same interest is no change");
     hub.wake_all_interested();
     assert_eq!(pending(&tables), Some(Hint::of([TASKS])));

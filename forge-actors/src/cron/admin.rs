@@ -13,7 +13,7 @@ use super::timetable::Timetable;
 use crate::app::cron::CronRun;
 use crate::app::{CronOverlap, JobStatus};
 use crate::db::handle::Db;
-use crate::job::admin::{JobOutcome, outcomes};
+use crate::job::admin::{JobSummary, outcomes};
 use crate::job::insert::insert_all;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{CronId, JobId};
@@ -381,7 +381,7 @@ pub async fn resume_found(db: &Db, found: &FoundCron) -> Result<bool, Fault> {
 async fn overlay(db: &Db, runs: Vec<&mut CronRunRow>) -> Result<(), Fault> {
     let jobs: Vec<JobId> = runs.iter().filter_map(|run| run.job).collect();
     let known = outcomes(db, &jobs).await?;
-    let known: BTreeMap<JobId, JobOutcome> =
+    let known: BTreeMap<JobId, JobSummary> =
         known.into_iter().map(|outcome| (outcome.job, outcome)).collect();
     for run in runs {
         if let Some(outcome) = run.job.and_then(|job| known.get(&job)) {

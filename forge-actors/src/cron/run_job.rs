@@ -33,6 +33,7 @@ impl RunJob<'_> {
                 run_at: Some(run.due_at),
                 timeout_ms: None,
                 followed: false,
+                awaited: false,
                 keys: Secret::new(JobKeys::default()),
                 args: Secret::new(run.join(self.args)),
             },

@@ -12,7 +12,9 @@
 use crate::app::{JobContext, MutationContext, QueryContext, Result};
 use crate::dashboard::audit::{AuditId, RecordAudit, complete_bulk};
 use crate::dashboard::jobs::Job;
-use crate::job::admin::{self, JobAction, JobDetail, JobFilter, JobMatches, JobSearch, NewBulk};
+use crate::job::admin::{
+    self, BulkBatch, BulkCounts, JobAction, JobDetail, JobFilter, JobMatches, JobSearch, NewBulk,
+};
 use crate::kernel::ids::JobId;
 use crate::test_signals::{Step, pause_point};
 
@@ -51,23 +53,43 @@ pub async fn start_bulk(
     Ok(ctx.call(Job { id: job }).await?)
 }
 
-/// Does what `forge.bulkJobs` was asked for, batch by batch.
+/// Does what `forge.bulkJobs` was asked for, batch by batch, and returns what it did.
 #[forge_app_macros::job(name = "forge.bulk_jobs", queue = "forge.bulk", timeout = "24h")]
-pub async fn bulk_jobs(ctx: &JobContext) -> Result<()> {
+pub async fn bulk_jobs(ctx: &JobContext) -> Result<BulkCounts> {
     let job = ctx.attempt().job;
-    while ctx.call(BulkStep { job }).await? {
+    loop {
+        let BulkState { goes_on, counts, expected } = ctx.call(BulkStep { job }).await?;
+        if !goes_on {
+            return Ok(counts);
+        }
+        // The count before may be missing, or lower than what matches by now.
+        let looked_at = f64::from(counts.done.saturating_add(counts.skipped));
+        let part = expected.map_or(0.0, |expected| looked_at / f64::from(expected.max(1)));
+        ctx.progress(part.min(1.0), counts.to_string()).await?;
         pause_point(Step::JobBatchChanged, "bulk").await;
     }
-    Ok(())
+}
+
+/// How far a bulk is after a batch.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy)]
+pub struct BulkState {
+    /// Whether there is another batch.
+    goes_on: bool,
+    /// What it has done so far.
+    counts: BulkCounts,
+    /// How many jobs matched when they were counted before.
+    expected: Option<u32>,
 }
 
 /// Does the next batch of a bulk. Returns whether there is another one.
 #[forge_app_macros::mutation(name = "forge.bulkStep", internal, timeout = "60s")]
-pub async fn bulk_step(ctx: &MutationContext, job: JobId) -> Result<bool> {
-    let batch = admin::bulk_batch(ctx.db(), job, &ctx.job_handlers()).await?;
-    batch.wake.iter().for_each(|queue| ctx.wake_workers(queue));
-    if let Some(counts) = batch.finished {
+pub async fn bulk_step(ctx: &MutationContext, job: JobId) -> Result<BulkState> {
+    let BulkBatch { wake, goes_on, counts, expected } =
+        admin::bulk_batch(ctx.db(), job, &ctx.job_handlers()).await?;
+    wake.iter().for_each(|queue| ctx.wake_workers(queue));
+    if !goes_on {
         complete_bulk(ctx, job, &counts.to_string()).await?;
     }
-    Ok(batch.goes_on)
+    Ok(BulkState { goes_on, counts, expected })
 }

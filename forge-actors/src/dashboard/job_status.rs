@@ -29,7 +29,8 @@ pub async fn cancel_my_job(ctx: &MutationContext, id: JobId) -> Result<FollowedJ
     let viewer = JobViewer { follower: &follower, sees_all: ctx.auth().has_role("admin") };
     follow::find(ctx.db(), id, viewer).await?.ok_or_else(|| unknown(id))?;
     let who = ctx.auth().identity().map_or("its dispatcher", |identity| identity.subject.as_str());
-    admin::apply(ctx.db(), JobAction::Cancel, &[id], who).await?;
+    let changed = admin::apply(ctx.db(), JobAction::Cancel, &[id], who).await?;
+    changed.wake.iter().for_each(|queue| ctx.wake_workers(queue));
     follow::find(ctx.db(), id, viewer).await?.ok_or_else(|| unknown(id))
 }
 

@@ -1,11 +1,14 @@
-//! `forge.jobs`, `forge.jobTotals`, `forge.job`, and what an administrator does to one job:
+//! `forge.jobs`, `forge.jobTotals`, `forge.job`, `forge.whyJob`, and what an administrator does to one job:
 //! `forge.retryJob`, `forge.cancelJob`, `forge.discardJob`, `forge.cloneJob`. The jobs are those of the whole
 //! database, finished or not.
 
 use crate::app::job_key::JobKeys;
 use crate::app::{MutationContext, QueryContext, Result, Secret};
 use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
-use crate::job::admin::{self, JobAction, JobDetail, JobFilter, JobPage, JobSearch, JobTotals};
+use crate::dashboard::queues::live_workers;
+use crate::job::admin::{
+    self, JobAction, JobDetail, JobExplanation, JobFilter, JobPage, JobSearch, JobTotals, Surroundings,
+};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::invocation::is_system;
@@ -50,6 +53,15 @@ pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
         detail.bulk = admin::find_bulk(ctx.db(), id).await?;
     }
     Ok(detail)
+}
+
+/// Why a job is where it is: what holds it up, and a sentence that says so.
+#[forge_app_macros::query(name = "forge.whyJob", role = "admin", refresh = "2s")]
+pub async fn why_job(ctx: &QueryContext, id: JobId) -> Result<JobExplanation> {
+    let (workers, handlers) = (live_workers(ctx).await?, ctx.job_handlers());
+    let nodes = ctx.node().registered_nodes(ctx.db()).await?;
+    let around = Surroundings { nodes: &nodes, workers: &workers, handlers: &handlers };
+    admin::explain(ctx.db(), id, around).await?.ok_or_else(|| missing(id))
 }
 
 /// Runs a job now: one that waits at once, one that failed, is a dead letter or was cancelled with all of its
@@ -138,11 +150,11 @@ async fn change(ctx: &MutationContext, action: JobAction, id: JobId) -> Result<(
     if changed.ids.is_empty() {
         let found = admin::find(ctx.db(), id).await?.ok_or_else(|| missing(id))?;
         let status = found.job.status;
-        return Err(Fault::new(Code::Conflict, action.refusal(status))
+        return Err(Fault::new(Code::Conflict, action.refusal(found.job.status, found.job.waits_for_jobs))
             .with_details(serde_json::json!({ "status": status })));
     }
+    changed.wake.iter().for_each(|queue| ctx.wake_workers(queue));
     if action == JobAction::Retry {
-        changed.queues.iter().for_each(|queue| ctx.wake_workers(queue));
         return Ok(());
     }
     // The job may have been that of a bulk, whose audit nobody else completes.

@@ -97,13 +97,14 @@ async fn finish(ctx: &MutationContext, audit: AuditId, queue: &str) -> Result<Qu
 }
 
 /// The live nodes that run jobs; without a cluster the node that answers.
-async fn live_workers(ctx: &QueryContext) -> Result<Vec<WorkerInfo>> {
+pub(super) async fn live_workers(ctx: &QueryContext) -> Result<Vec<WorkerInfo>> {
     let node = ctx.node();
     let here = || WorkerInfo {
         id: node.id,
         name: node.name.to_string(),
         job_names: Some(ctx.job_handlers().iter().map(|handler| handler.name.to_owned()).collect()),
         capabilities: None,
+        resources: None,
     };
     Ok(node.workers(ctx.db(), WORKER_ROLE).await?.unwrap_or_else(|| vec![here()]))
 }

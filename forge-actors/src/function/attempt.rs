@@ -21,6 +21,7 @@ use super::admission::Permit;
 use super::call::{ActiveCall, CallFailure};
 use super::shared::FunctionShared;
 use super::signals::CallOutcome;
+use crate::app::child_list::ChildList;
 use crate::app::cron::CronRun;
 use crate::app::decoded::Decoded;
 use crate::app::job::RunningAttempt;
@@ -37,6 +38,8 @@ use crate::supervise::catch_unwind;
 pub enum AttemptResult {
     /// The handler returned `Ok`, with this value as JSON, unless that is `null`.
     Succeeded(Option<Bytes>),
+    /// The job is suspended: it waits for others, and is written as such.
+    Suspended,
     /// The handler asked to be run again after this delay.
     Snoozed(Duration),
     /// The arguments do not fit the handler: another attempt of this binary would not help. The job's status
@@ -58,6 +61,7 @@ impl AttemptResult {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Succeeded(_) => "succeeded",
+            Self::Suspended => "suspended",
             Self::Snoozed(_) => "snoozed",
             Self::InvalidArguments(_) => "invalid_arguments",
             Self::Unrepeatable(_) => "unrepeatable",
@@ -102,8 +106,12 @@ pub(super) async fn run(
     if let Some(limit) = attempt.time_limit() {
         call.time_limit = limit;
     }
-    let resources =
-        JobResources { db: call.writer(), attempt, result_of_effect: registration.result_of_effect };
+    let resources = JobResources {
+        db: call.writer(),
+        attempt,
+        children: ChildList::default(),
+        result_of_effect: registration.result_of_effect,
+    };
     let began = Instant::now();
     let ended = async {
         let result = run_and_classify(call, cron, resources, held, interrupted).await;
@@ -161,6 +169,10 @@ async fn run_and_classify(
     {
         recorder.outcome = CallOutcome::Ok;
         return AttemptResult::Snoozed(delay);
+    }
+    if matches!(&failure, CallFailure::Fault(fault) if fault.is_suspension()) {
+        recorder.outcome = CallOutcome::Ok;
+        return AttemptResult::Suspended;
     }
     let forbids_retry = matches!(&failure, CallFailure::Fault(fault) if fault.forbids_retry());
     let (outcome, fault) = call.fault_of(failure);

@@ -193,9 +193,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             continue;
         }
         shared.free_slots(record);
-        if released.is_followed() {
-            ended.push(&**record);
-        }
+        ended.extend(released.ended());
         if record.begun {
             *ended_attempts.entry((&record.name, transition.status)).or_default() += 1;
         }
@@ -206,7 +204,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
     for ((handler, status), count) in ended_attempts {
         signals::attempts_ended(handler, status, count);
     }
-    shared.wake_reporter(shared.reports.ended(ended.into_iter()));
+    shared.wake_reporter(shared.reports.ended(&ended));
     // Other nodes may claim the returned jobs at once.
     shared.hints.publish(Hint::of(queues));
     Ok(())

@@ -26,7 +26,7 @@ use super::shared::JobShared;
 use super::store::{
     BegunAttempt, Claim, ClaimSize, Claimant, ClaimedJobs, JobRecord, LimitedClaim, Promoted,
 };
-use crate::change::TopicKind;
+use crate::change::{InterestOf, TopicKind};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
@@ -271,7 +271,7 @@ impl Claimer {
         if state.queues.len() != before {
             state.planner.serve(state.queues.len());
             let served = state.queues.iter().map(Arc::clone).collect();
-            self.shared.hints.set_interest(TopicKind::Queues, served);
+            self.shared.hints.set_interest(InterestOf::Claims, served);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One attempt, as its handler's context sees it: the transaction that a job's effect and its end share, and
 //! what the handler reports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,14 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use super::report::AttemptReports;
+use super::dependencies;
+use super::report::{AttemptReports, EndedJob};
 use super::shared::JobShared;
 use super::store::{self, JobRecord};
-use crate::app::job::{Attempt, RunningAttempt};
+use crate::app::job::{Attempt, RunningAttempt, WaitedJob};
+use crate::app::job_end::JobEnd;
 use crate::app::log::{JobLogLevel, KeepLines};
 use crate::change::{Hint, TopicSet};
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::JobId;
 use crate::test_signals::{Step, pause_point};
 
 /// One attempt, as its handler's context sees it.
@@ -24,12 +27,63 @@ pub(super) struct JobCompletion {
     shared: Arc<JobShared>,
     record: Arc<JobRecord>,
     committed: AtomicBool,
+    suspended: AtomicBool,
     reports: AttemptReports,
 }
 
 impl JobCompletion {
     pub(super) fn new(shared: Arc<JobShared>, record: Arc<JobRecord>) -> Self {
-        Self { shared, record, committed: AtomicBool::new(false), reports: AttemptReports::default() }
+        Self {
+            shared,
+            record,
+            committed: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            reports: AttemptReports::default(),
+        }
+    }
+
+    /// True when the handler has had its job suspended.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Acquire)
+    }
+
+    /// Has the state of the job passed on to its followers and to the jobs that wait for it.
+    fn report(&self, is_finished: bool) {
+        if let Some(ended) = EndedJob::of(&self.record, self.has_reported(), is_finished) {
+            self.shared.wake_reporter(self.shared.reports.ended(&[ended]));
+        }
+    }
+
+    /// Lets the job wait for others in `tx`, and commits.
+    async fn leave(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> Result<(), Fault> {
+        let guard = self.shared.leases.begin_completion(&self.record);
+        let db = tx.db();
+        let left = async {
+            if !store::suspend(&db, &self.record).await? {
+                let text = "this attempt has lost its job, so its children were not dispatched";
+                return Err(Fault::new(Code::Conflict, text));
+            }
+            dependencies::block(&db, &[self.record.id]).await?;
+            // All of them may have ended already, when a person has brought one back meanwhile.
+            dependencies::wake(&db, &[self.record.id]).await
+        };
+        let woken = match left.await {
+            Ok(woken) => woken,
+            Err(fault) => {
+                tx.rollback().await;
+                return Err(fault);
+            }
+        };
+        let receipt = tx.commit().await?;
+        guard.left();
+        self.suspended.store(true, Ordering::Release);
+        self.shared.free_slots(&self.record);
+        self.report(false);
+        let mut topics = TopicSet::from_iter(receipt.tables);
+        topics.extend(queues);
+        topics.extend(woken);
+        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
+        Ok(())
     }
 
     /// True when the attempt has reported progress or logged a line.
@@ -65,12 +119,10 @@ impl JobCompletion {
         }
         pause_point(Step::JobCommitting, &self.record.name).await;
         let receipt = tx.commit().await?;
-        guard.committed();
+        guard.finished();
         pause_point(Step::JobCommitted, &self.record.name).await;
         self.committed.store(true, Ordering::Release);
-        if self.record.followed || self.has_reported() {
-            self.shared.wake_reporter(self.shared.reports.ended(std::iter::once(&*self.record)));
-        }
+        self.report(true);
         let mut topics = TopicSet::from_iter(receipt.tables);
         topics.extend(queues);
         self.shared.hints.publish(Hint { xid: receipt.xid, topics });
@@ -100,11 +152,24 @@ impl RunningAttempt for JobCompletion {
         self.shared.wake_reporter(self.reports.progress(record, pending, progress, message));
     }
 
+    fn waited(&self) -> BoxFuture<'_, Result<Vec<WaitedJob>, Fault>> {
+        Box::pin(async move { dependencies::waited(&self.shared.database.writer(), self.record.id).await })
+    }
+
+    fn ends<'a>(&'a self, jobs: &'a [JobId]) -> BoxFuture<'a, Result<HashMap<JobId, JobEnd>, Fault>> {
+        Box::pin(async move { dependencies::ends(&self.shared.database.writer(), jobs).await })
+    }
+
+    fn suspend(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.leave(tx, queues))
+    }
+
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction, Fault>> {
         Box::pin(async move {
-            if self.is_committed() {
+            if self.is_committed() || self.is_suspended() {
                 return Err(Fault::internal(
-                    "the job is finished: `commit` ends it, so there is nothing to commit after it",
+                    "the job is finished or suspended: `commit` ends it and `wait_for_jobs` leaves it, so \
+                     there is nothing to commit after them",
                 ));
             }
             self.shared.database.begin(TransactionOptions::new(&self.record.name, limit)).await

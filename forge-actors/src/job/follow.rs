@@ -9,9 +9,9 @@ use sqlx::{FromRow, Row};
 
 use super::store;
 use crate::app::JobStatus;
-use crate::app::job_failure::JobFailure;
+use crate::app::job_failure::{CANCELLED, JobFailure};
 use crate::db::handle::Db;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
 
@@ -84,6 +84,23 @@ pub async fn find(db: &Db, job: JobId, viewer: JobViewer<'_>) -> Result<Option<F
         .await?)
 }
 
+/// Why a job ended with this status, when nothing else is known: a person has cancelled it, its worker was
+/// lost in the last attempt, or the database refused its end. `None` for a status that is no failure.
+pub(super) fn failure_of(status: JobStatus) -> Option<JobFailure> {
+    let (code, message) = match status {
+        JobStatus::Cancelled => (CANCELLED, "the job was cancelled"),
+        JobStatus::Failed | JobStatus::DeadLetter => {
+            (Code::Internal.name(), "the job failed inside the server; its log says why")
+        }
+        JobStatus::Pending
+        | JobStatus::Claimed
+        | JobStatus::Running
+        | JobStatus::Completed
+        | JobStatus::Retry => return None,
+    };
+    Some(JobFailure { code: code.to_owned(), message: message.to_owned(), details: None, is_own: false })
+}
+
 impl FromRow<'_, PgRow> for FollowedJob {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let status = store::status(row)?;
@@ -99,7 +116,7 @@ impl FromRow<'_, PgRow> for FollowedJob {
             progress: row.try_get("progress")?,
             message: row.try_get("message")?,
             result: row.try_get("result")?,
-            failure: failure.or_else(|| JobFailure::of_status(status)),
+            failure: failure.or_else(|| failure_of(status)),
             created_at: row.try_get("created_at")?,
             finished_at: row.try_get("finished_at")?,
         })

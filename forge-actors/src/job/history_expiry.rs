@@ -1,5 +1,5 @@
-//! Deletes old rows of the jobs' history, with progress and log lines, and keys that have expired, while this
-//! node leads [`JOB_MAINTENANCE`].
+//! Deletes old rows of the jobs' history, with progress, log lines and dependencies, and keys that have
+//! expired, while this node leads [`JOB_MAINTENANCE`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,9 +60,10 @@ impl OldRows for OldHistory {
         }
         if deleted < u64::from(DELETE_MAX) {
             deleted += store.delete_keys(db).await?;
-            // The progress of a job is kept no shorter than its history.
+            // The progress and the dependencies of a job are kept no shorter than its history.
             let kept = self.classes.iter().map(|class| class.kept).max().unwrap_or_default();
             deleted += store.delete_old_progress(db, kept).await?;
+            deleted += store.delete_old_dependencies(db, kept).await?;
         }
         Ok(deleted)
     }

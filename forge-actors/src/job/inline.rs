@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Jobs;
 use super::admin::JobDetail;
 use super::completion::JobCompletion;
+use super::ends::list_ends;
 use super::messages::ReleasedJob;
 use super::reporter;
 use super::result_batch::write_batch;
@@ -18,6 +19,7 @@ use super::state::Transition;
 use super::store::{ClaimSize, Claimant, JobRecord};
 use super::worker::{attempt, transition_after};
 use crate::app::JobStatus;
+use crate::app::job_end::JobEnd;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::hours;
@@ -83,6 +85,15 @@ impl Jobs {
         Ok(sqlx::query_as(include_str!("sql/list_dispatched.sql")).bind(names).fetch_all(&db).await?)
     }
 
+    /// How a followed job has ended; `None` while it has not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_of(&self, job: JobId) -> Result<Option<JobEnd>, Fault> {
+        let ends = list_ends(&self.shared.database.reader(), &[job]).await?.ends;
+        Ok(ends.into_iter().map(|(_, end)| end).next())
+    }
+
     async fn claim_next(&self) -> Result<Option<JobRecord>, Fault> {
         let shared = &self.shared;
         shared.store.promote().await?;
@@ -113,6 +124,8 @@ impl Jobs {
         let result = attempt(shared, &record, Arc::clone(&completion), job.lease(), never).await;
         let transition = if completion.is_committed() {
             Transition::COMPLETED
+        } else if completion.is_suspended() {
+            Transition::SUSPENDED
         } else {
             let transition = at_once(transition_after(shared, &record, &result));
             let has_reported = completion.has_reported();
@@ -132,9 +145,7 @@ impl Jobs {
     async fn write(&self, released: ReleasedJob) -> Result<Transition, Fault> {
         let batch = [released];
         let written = write_batch(&self.shared.store, &batch, &[]).await?;
-        if batch[0].is_followed() {
-            self.shared.reports.ended(std::iter::once(&*batch[0].job.record));
-        }
+        self.shared.reports.ended(&batch[0].ended().into_iter().collect::<Vec<_>>());
         let unwritable = || Fault::new(Code::Internal, "the database refuses every result of this attempt");
         written.transition(&batch[0]).cloned().ok_or_else(unwritable)
     }

@@ -3,9 +3,9 @@
 use futures::future::BoxFuture;
 use sqlx::Row;
 
-use super::{follow, store};
+use super::{dependencies, follow, store};
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
-use crate::app::new_job::{DispatchOutcome, InsertJob, NewJob};
+use crate::app::new_job::{DispatchOutcome, InsertJob, NewDependency, NewJob};
 use crate::app::{JobStatus, Result};
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
@@ -33,6 +33,10 @@ impl InsertJob for JobInserter {
                 None => insert(db, job, job.after_secs, job.run_at, identity, trace).await,
             }
         })
+    }
+
+    fn depend<'a>(&'a self, db: &'a Db, dependencies: &'a [NewDependency]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { dependencies::insert(db, dependencies).await })
     }
 
     fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>> {
@@ -78,6 +82,7 @@ async fn insert(
         .bind(keys.concurrency.as_deref())
         .bind(keys.rate.as_deref())
         .bind(job.timeout_ms.map(i64::from))
+        .bind(job.awaited.then_some(true))
         .execute(db)
         .await?;
     Ok(DispatchOutcome::New(job.id))
@@ -194,6 +199,7 @@ async fn insert_rows(db: &Db, jobs: Vec<(&NewJob, Option<&str>, &str)>) -> Resul
         .bind(all().map(|job| job.keys.expose().concurrency.as_deref()).collect::<Vec<_>>())
         .bind(all().map(|job| job.keys.expose().rate.as_deref()).collect::<Vec<_>>())
         .bind(all().map(|job| job.timeout_ms.map(i64::from)).collect::<Vec<_>>())
+        .bind(all().map(|job| job.awaited.then_some(true)).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(())

@@ -72,12 +72,13 @@ pub(super) struct ClaimedJob {
     claimed: Instant,
 }
 
-/// Keeps a job from being renewed while its row is deleted. Dropped without [`committed`](Self::committed),
-/// it lets renewals go on.
+/// Keeps a job from being renewed while its row is deleted. Dropped without [`finished`](Self::finished) or
+/// [`left`](Self::left), it lets renewals go on.
 pub(super) struct CompletionGuard<'a> {
     leases: &'a LeaseTable,
     record: &'a JobRecord,
-    committed: bool,
+    /// What the committed transaction has made of the job.
+    committed: Option<LeasePhase>,
 }
 
 impl Default for LeaseTable {
@@ -218,7 +219,7 @@ impl LeaseTable {
     /// Marks a job that is about to be ended by a transaction.
     pub(super) fn begin_completion<'a>(&'a self, record: &'a JobRecord) -> CompletionGuard<'a> {
         self.set_phase(record, LeasePhase::Completing);
-        CompletionGuard { leases: self, record, committed: false }
+        CompletionGuard { leases: self, record, committed: None }
     }
 
     fn set_phase(&self, record: &JobRecord, phase: LeasePhase) {
@@ -328,8 +329,13 @@ impl HeldLease {
 
 impl CompletionGuard<'_> {
     /// The transaction is committed: the job has ended.
-    pub(super) fn committed(mut self) {
-        self.committed = true;
+    pub(super) fn finished(mut self) {
+        self.committed = Some(LeasePhase::Finished);
+    }
+
+    /// The transaction is committed: the job waits again.
+    pub(super) fn left(mut self) {
+        self.committed = Some(LeasePhase::Left);
     }
 }
 
@@ -337,10 +343,10 @@ impl Drop for CompletionGuard<'_> {
     fn drop(&mut self) {
         let in_batch = self.record.batch().is_some();
         match self.committed {
-            // The row is deleted, and the entry goes with its job.
-            true if !in_batch => {}
-            true => self.leases.set_phase(self.record, LeasePhase::Finished),
-            false => self.leases.set_phase(self.record, LeasePhase::Begun),
+            // The row is not held any more, and the entry goes with its job.
+            Some(_) if !in_batch => {}
+            Some(phase) => self.leases.set_phase(self.record, phase),
+            None => self.leases.set_phase(self.record, LeasePhase::Begun),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::leases::ClaimedJob;
-use super::report::ReportsWaiting;
-use super::state::Transition;
+use super::report::{EndedJob, ReportsWaiting};
+use super::state::{Transition, is_finished};
 use super::store::OpeningKey;
 use crate::kernel::fault::Fault;
 
@@ -95,8 +95,8 @@ pub(super) struct ReleasedJob {
 }
 
 impl ReleasedJob {
-    /// The end of the job is reported: clients follow the job, or there is progress of it.
-    pub(super) fn is_followed(&self) -> bool {
-        self.has_reported || self.job.record.followed
+    /// The job, when its state is passed on to followers or to jobs that wait for it.
+    pub(super) fn ended(&self) -> Option<EndedJob<'_>> {
+        EndedJob::of(&self.job.record, self.has_reported, is_finished(self.transition.status))
     }
 }

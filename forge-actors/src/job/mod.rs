@@ -44,7 +44,7 @@
 //!   ├ unblocker        lets jobs that wait for a limit be claimed again (`limits.rs`)
 //!   ├ ageing           raises priorities of jobs that are due for long, while this node leads `jobs`
 //!   ├ counter          counts the jobs that are not finished, reports those without a handler
-//!   ├ settler          tells followers what was missed, while this node leads `jobs`
+//!   ├ settler          passes on states and ends of jobs that were missed, while this node leads `jobs`
 //!   └ history_expiry   deletes old history, while this node leads `jobs`
 //! ```
 //!
@@ -56,6 +56,9 @@
 //! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end
 //! their jobs or return them when the drain is over, the acknowledger writes the last results, and the
 //! reporter the last reports.
+//!
+//! A job that waits for jobs (`dependencies.rs`) is out of the sight of claims, as one that waits for a
+//! limit: no worker is held. It runs when the last of them has ended.
 //!
 //! What a running job reports (progress, log lines) and what its followers read (status, result) is a row of
 //! `forge_job_progress` for each such job, in a table of which changes are captured, since the tables of
@@ -105,6 +108,9 @@ mod claimer;
 mod completion;
 pub mod config;
 mod counter;
+mod dependencies;
+pub mod ends;
+pub mod ends_subsystem;
 pub mod follow;
 mod history_expiry;
 mod inline;
@@ -182,6 +188,9 @@ fn runnable_names(catalog: &Catalog, capabilities: &[String]) -> Vec<String> {
 
 /// The role of nodes that run jobs.
 pub(crate) const WORKER_ROLE: &str = "worker";
+
+/// How far jobs are. Changes of this table are captured, so that live queries follow jobs.
+pub(crate) const JOB_PROGRESS_TABLE: &str = "forge_job_progress";
 
 /// Runs the jobs of one node. Cheap to clone; every clone is a handle of the same subsystem.
 #[derive(Clone)]

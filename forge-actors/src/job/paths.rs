@@ -4,6 +4,8 @@ use crate::subsystem::{ActorPath, NODE};
 
 /// The subsystem.
 pub static JOBS: ActorPath = NODE.child("jobs");
+/// Finds the ends of jobs that calls wait for; on every node.
+pub static JOB_ENDS: ActorPath = NODE.child("job_ends");
 /// Writes results and renews leases.
 pub static ACKNOWLEDGER: ActorPath = JOBS.child("acknowledger");
 /// Writes what attempts say about their jobs.
@@ -20,7 +22,8 @@ pub static UNBLOCKER: ActorPath = JOBS.child("unblocker");
 pub static AGEING: ActorPath = JOBS.child("ageing");
 /// Counts the jobs that are not finished.
 pub static COUNTER: ActorPath = JOBS.child("counter");
-/// Tells followers what became of their jobs where that was missed.
+/// Copies states of jobs for their followers, and ends for the jobs that wait for them, where that was
+/// missed.
 pub static SETTLER: ActorPath = JOBS.child("settler");
 /// Deletes old history.
 pub static HISTORY_EXPIRY: ActorPath = JOBS.child("history_expiry");

@@ -33,6 +33,28 @@ struct GatheredReports {
     has_urgent: bool,
 }
 
+/// A job about which its node has written something else than a report.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndedJob<'a> {
+    pub(super) record: &'a JobRecord,
+    /// Its state is copied: clients follow the job, or there is progress of it.
+    pub(super) is_followed: bool,
+    /// It is finished, and others wait for it.
+    pub(super) is_awaited: bool,
+}
+
+impl<'a> EndedJob<'a> {
+    /// The job of `record`, when its state is passed on. `has_reported`: there is progress of it.
+    pub(super) fn of(record: &'a JobRecord, has_reported: bool, is_finished: bool) -> Option<Self> {
+        let ended = Self {
+            record,
+            is_followed: record.followed || has_reported,
+            is_awaited: record.awaited && is_finished,
+        };
+        (ended.is_followed || ended.is_awaited).then_some(ended)
+    }
+}
+
 /// Which reports wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReportsWaiting {
@@ -113,13 +135,15 @@ impl PendingReports {
     }
 
     /// Notes that the tables of jobs say now what became of these jobs.
-    pub(super) fn ended<'a>(&self, records: impl Iterator<Item = &'a JobRecord>) -> Option<ReportsWaiting> {
-        let mut records = records.peekable();
-        records.peek()?;
+    pub(super) fn ended(&self, jobs: &[EndedJob<'_>]) -> Option<ReportsWaiting> {
+        if jobs.is_empty() {
+            return None;
+        }
         self.put(|gathered| {
-            for record in records {
-                let report = gathered.of(record);
-                report.has_ended = true;
+            for job in jobs {
+                let report = gathered.of(job.record);
+                report.has_ended |= job.is_followed;
+                report.is_awaited |= job.is_awaited;
                 report.is_urgent = true;
             }
             gathered.has_urgent = true;
@@ -201,6 +225,7 @@ impl PendingReports {
                     continue;
                 };
                 newer.has_ended |= old.has_ended;
+                newer.is_awaited |= old.is_awaited;
                 newer.is_urgent |= old.is_urgent;
                 if newer.claim == old.claim {
                     newer.is_running |= old.is_running;
@@ -251,7 +276,8 @@ mod tests {
             rate_key: None,
             resources: &[],
             timeout: None,
-            followed: false,
+            followed: true,
+            awaited: false,
         }
     }
 
@@ -282,12 +308,28 @@ mod tests {
         let (ending, other) = (record(JobId::new(), 1), record(JobId::new(), 1));
         reports.progress(&ending, &pending, 0.5, "half");
         reports.progress(&other, &pending, 0.5, "half");
-        assert_eq!(pending.ended([&ending].into_iter()), Some(ReportsWaiting::Urgent));
+        let ended = EndedJob::of(&ending, true, true).expect("it is followed");
+        assert_eq!(pending.ended(&[ended]), Some(ReportsWaiting::Urgent));
         let taken = pending.take(true);
         assert_eq!(taken.len(), 1);
         assert!(taken[0].1.has_ended && taken[0].1.is_running && taken[0].1.progress == Some(0.5));
         assert_eq!(pending.take(false).len(), 1, "the other one waits on");
-        assert_eq!(pending.ended(std::iter::empty()), None);
+        assert_eq!(pending.ended(&[]), None);
+    }
+
+    #[test]
+    fn only_jobs_with_followers_progress_or_waiters_are_passed_on() {
+        let mut job = record(JobId::new(), 1);
+        let passed_on = |job: &JobRecord, has_reported, is_finished| {
+            EndedJob::of(job, has_reported, is_finished).map(|ended| (ended.is_followed, ended.is_awaited))
+        };
+        assert_eq!(passed_on(&job, false, false), Some((true, false)), "clients follow it");
+        job.followed = false;
+        assert_eq!(passed_on(&job, false, true), None);
+        assert_eq!(passed_on(&job, true, true), Some((true, false)), "there is progress of it");
+        job.awaited = true;
+        assert_eq!(passed_on(&job, false, true), Some((false, true)));
+        assert_eq!(passed_on(&job, false, false), None, "it runs again");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The reporter: writes what the attempts of this node say about their jobs, and tells the followers of jobs
-//! what became of these.
+//! The reporter: writes what the attempts of this node say about their jobs, copies the state of jobs
+//! for their followers, and records ends for the jobs that wait for them.
 //!
 //! ```text
 //!            reports wait                     written
@@ -11,13 +11,15 @@
 //! One statement writes the reports of all jobs, and the next one comes [`PAUSE`] later, so that a job's
 //! progress is written four times a second at most. A begin or an end is written at once; what its job has
 //! said before goes with it. The end of a job is copied from the tables of jobs after the commit that wrote
-//! it there, so no report delays or fails a job. What a crash leaves uncopied, the settler copies.
+//! it there, so no report delays or fails a job; it is recorded then for the jobs that wait for it. The
+//! settler does what a crash has left undone.
 //!
 //! While the database is unreachable, reports gather, and newer ones replace older ones.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dependencies;
 use super::messages::ReporterMessage;
 use super::paths::REPORTER;
 use super::report::ReportsWaiting;
@@ -31,6 +33,7 @@ use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Timer};
+use crate::test_signals::{Step, pause_point};
 
 /// Between two writes of progress.
 const PAUSE: Duration = millis(250);
@@ -101,11 +104,29 @@ impl Reporter {
     }
 }
 
-/// Writes reports. Those of a job that the database refuses are dropped, and hold up no other one.
+/// Writes reports, and records ends for the jobs that wait for them.
 ///
 /// # Errors
-/// When the database does not answer; the reports wait again.
-pub(super) async fn write(shared: &JobShared, reports: Vec<(JobId, JobReport)>) -> Result<(), Fault> {
+/// When the database does not answer; what is not written waits again.
+pub(super) async fn write(shared: &JobShared, mut reports: Vec<(JobId, JobReport)>) -> Result<(), Fault> {
+    let awaited: Vec<JobId> =
+        reports.iter().filter(|(_, report)| report.is_awaited).map(|(job, _)| *job).collect();
+    // Of most awaited jobs there is nothing else to write.
+    let (reported, only_awaited) =
+        reports.drain(..).partition(|(_, report)| report.is_running || report.has_ended);
+    let written = write_reports(shared, reported).await;
+    let settled = match awaited.is_empty() {
+        true => Ok(()),
+        false => settle(shared, &awaited).await,
+    };
+    if settled.is_err() {
+        shared.reports.put_back(only_awaited);
+    }
+    written.and(settled)
+}
+
+/// Writes reports. Those of a job that the database refuses are dropped, and hold up no other one.
+async fn write_reports(shared: &JobShared, reports: Vec<(JobId, JobReport)>) -> Result<(), Fault> {
     let lines_max = shared.config.log_lines_max as usize;
     let written = write_by_halves(reports.len(), |part| shared.store.report(&reports[part], lines_max));
     let batch = match written.await {
@@ -122,6 +143,16 @@ pub(super) async fn write(shared: &JobShared, reports: Vec<(JobId, JobReport)>) 
     for receipt in batch.written {
         shared.hints.publish(Hint { xid: receipt.xid, topics: TopicSet::from_iter(receipt.tables) });
     }
+    Ok(())
+}
+
+/// Records how these jobs have ended for the jobs that wait for them.
+async fn settle(shared: &JobShared, ended: &[JobId]) -> Result<(), Fault> {
+    pause_point(Step::JobsSettling, "jobs").await;
+    let (receipt, settled) = dependencies::settle_ended(&shared.database, ended).await?;
+    let mut topics = TopicSet::from_iter(receipt.tables);
+    topics.extend(settled.queues);
+    shared.hints.publish(Hint { xid: receipt.xid, topics });
     Ok(())
 }
 

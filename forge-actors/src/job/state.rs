@@ -55,6 +55,10 @@ impl Transition {
         refused_by: None,
     };
 
+    /// What the transaction has written that suspended a job.
+    pub(super) const SUSPENDED: Self =
+        Self { status: JobStatus::Pending, refunds_attempt: true, ..Self::COMPLETED };
+
     /// The end of a job whose handler succeeded with `result`.
     pub(super) fn completed(result: Option<Bytes>) -> Self {
         Self { result, ..Self::COMPLETED }
@@ -72,7 +76,7 @@ impl Transition {
         match result {
             AttemptResult::Succeeded(result) => Self::completed(result.clone()),
             AttemptResult::Snoozed(delay) => Self::wait(*delay),
-            AttemptResult::Interrupted => Self::wait(Duration::ZERO),
+            AttemptResult::Suspended | AttemptResult::Interrupted => Self::wait(Duration::ZERO),
             AttemptResult::InvalidArguments(fault) | AttemptResult::Unrepeatable(fault) => {
                 Self::failed(JobStatus::Failed, fault)
             }

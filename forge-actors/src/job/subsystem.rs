@@ -34,7 +34,10 @@ impl Subsystem for JobSubsystem {
             "raises priorities of jobs that are due for long, while this node leads `jobs`",
         ),
         ActorNote::new(&COUNTER, "counts the jobs that are not finished, reports those without a handler"),
-        ActorNote::new(&SETTLER, "tells followers of jobs what was missed, while this node leads `jobs`"),
+        ActorNote::new(
+            &SETTLER,
+            "passes on states and ends of jobs that were missed, while this node leads `jobs`",
+        ),
         ActorNote::new(&HISTORY_EXPIRY, "deletes old history, while this node leads `jobs`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<JobConfig>()];

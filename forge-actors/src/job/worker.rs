@@ -215,6 +215,17 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
         shared.free_slots(&record);
         return signals::attempts_ended(&record.name, JobStatus::Completed, 1);
     }
+    if completion.is_suspended() {
+        if !matches!(result, AttemptResult::Suspended) {
+            tracing::warn!(
+                job = %record.id,
+                handler = %record.name,
+                result = result.as_str(),
+                "job is suspended by `wait_for_jobs`; the later result of its handler changes nothing"
+            );
+        }
+        return signals::attempts_ended(&record.name, JobStatus::Pending, 1);
+    }
     if matches!(result, AttemptResult::Interrupted) && job.is_lost() {
         return tracing::warn!(
             job = %record.id,

@@ -168,6 +168,8 @@ struct FaultParts {
 enum AttemptRequest {
     /// Not a failure: another run after this delay.
     Snooze(Duration),
+    /// Not a failure: the job is suspended, and waits for others.
+    Suspend,
     /// A failure after which no further attempt is made.
     NoRetry,
 }
@@ -193,6 +195,13 @@ impl Fault {
     pub fn snooze(delay: Duration) -> Self {
         let mut fault = Self::new(Code::Unavailable, "the job was snoozed");
         fault.0.request = Some(AttemptRequest::Snooze(delay));
+        fault
+    }
+
+    /// Not a failure: a job was suspended, and its handler leaves.
+    pub(crate) fn suspended() -> Self {
+        let mut fault = Self::new(Code::Unavailable, "the job waits for others");
+        fault.0.request = Some(AttemptRequest::Suspend);
         fault
     }
 
@@ -300,8 +309,13 @@ impl Fault {
     pub fn snooze_delay(&self) -> Option<Duration> {
         match self.0.request {
             Some(AttemptRequest::Snooze(delay)) => Some(delay),
-            Some(AttemptRequest::NoRetry) | None => None,
+            Some(AttemptRequest::Suspend | AttemptRequest::NoRetry) | None => None,
         }
+    }
+
+    /// True for the way in which a suspended job leaves its handler.
+    pub(crate) fn is_suspension(&self) -> bool {
+        self.0.request == Some(AttemptRequest::Suspend)
     }
 
     /// True for a failure after which a job is not tried again.

@@ -23,6 +23,10 @@ pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
 pub const JOB_DELAY_MAX: Duration = days(36_500);
 /// Bytes of a job's result, as JSON; the status of a job with a larger one is `failed`.
 pub const JOB_RESULT_BYTES_MAX: usize = 256 * 1024;
+/// Jobs that one job waits for: its children, the members of a batch. More are refused.
+pub const JOB_DEPENDENCIES_MAX: usize = 10_000;
+/// Jobs of a chain. More are refused, since the failure of the first one ends all others one by one.
+pub const JOB_CHAIN_MAX: usize = 100;
 /// Time limit of a handler whose attribute names none.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time limit that an attribute may name for a call with a waiting client.

@@ -1,5 +1,10 @@
 //! A node of the cluster, as its row in `forge_nodes` describes it.
 
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
 use super::ids::NodeId;
 use super::time::Timestamp;
 
@@ -71,16 +76,34 @@ pub struct NodeInfo {
     pub lost: bool,
 }
 
-/// A node that runs jobs.
-#[forge_app_macros::data]
+/// A node that runs jobs. A version that does not say what it has leaves all of it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerInfo {
     /// The node's id.
     pub id: NodeId,
     /// The node's name.
     pub name: String,
-    /// Names of the jobs that it has handlers for; `None` for a version that does not say.
+    /// Names of the jobs that it has handlers for.
     pub job_names: Option<Vec<String>>,
     /// What it can do that not every node can.
     pub capabilities: Option<Vec<String>>,
+    /// What jobs may take of it at a time, by word.
+    pub resources: Option<BTreeMap<String, i64>>,
+}
+
+impl FromRow<'_, PgRow> for WorkerInfo {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let resources: Option<serde_json::Value> = row.try_get("resources")?;
+        let amounts = |value: serde_json::Value| {
+            let amounts = value.as_object().into_iter().flatten();
+            amounts.map(|(word, amount)| (word.to_owned(), amount.as_i64().unwrap_or(i64::MAX))).collect()
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            job_names: row.try_get("job_names")?,
+            capabilities: row.try_get("capabilities")?,
+            resources: resources.map(amounts),
+        })
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::change::{Hint, Tail, Topic, TopicKind, TopicSet};
+use crate::change::{Hint, InterestOf, Tail, Topic, TopicSet};
 use crate::db::error::is_stale;
 use crate::db::live_snapshot::{ExportedSnapshot, RewrittenRelation};
 use crate::kernel::error_chain::error_chain;
@@ -80,7 +80,7 @@ impl Actor for Ticker {
                 awaited.insert(id, commits);
             }
         }
-        shared.hints.set_interest(TopicKind::Tables, TopicSet::default());
+        shared.hints.set_interest(InterestOf::LiveQueries, TopicSet::default());
         // The first tick reads all tables, whatever hints say.
         drop(shared.take_hint());
         // Commands may have been left while there was no ticker to wake.
@@ -370,7 +370,7 @@ impl Ticker {
                 }
             }
             ReactorEffect::DeclareInterest(tables) => {
-                self.shared.hints.set_interest(TopicKind::Tables, tables.into_iter().collect());
+                self.shared.hints.set_interest(InterestOf::LiveQueries, tables.into_iter().collect());
             }
             ReactorEffect::PublishDefinitions => self.shared.hints.publish(Hint::of([Topic::Definitions])),
             ReactorEffect::SetTimer(at) => {

@@ -40,6 +40,8 @@ pub enum JobsStep {
     },
     /// Show one job with its arguments and its last error.
     Show(OneJob),
+    /// Say why a job is where it is.
+    Why(OneJob),
     /// Run a job again now, with all of its attempts, or all jobs that match.
     Retry(ChosenJobs),
     /// Cancel a job that is not finished, or all that match.

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use forge_actors::app::JobStatus;
+use forge_actors::app::job_children::WaitedCounts;
 use forge_actors::job::admin::{
-    BoundedCount, JobAction, JobDetail, JobFilter, JobPage, JobRow, QueueRow, QueuesPage,
+    BoundedCount, JobAction, JobDetail, JobExplanation, JobFilter, JobPage, JobRow, QueueRow, QueuesPage,
 };
 use forge_actors::kernel::ids::JobId;
 use forge_actors::kernel::time::{Timestamp, format_duration};
@@ -38,6 +39,11 @@ pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report>
                 .await
         }
         JobsStep::Show(job) => call_for_job(&job.target, job.id, context, "forge.job").await,
+        JobsStep::Why(job) => {
+            let client = Client::of_administrator(&job.target, context)?;
+            let answer = client.call("forge.whyJob", &json!({ "id": job.id })).await?;
+            print(&answer, context, |why: JobExplanation| why.sentence.into())
+        }
         JobsStep::Retry(jobs) => act(jobs, context, JobAction::Retry, "forge.retryJob").await,
         JobsStep::Cancel(jobs) => act(jobs, context, JobAction::Cancel, "forge.cancelJob").await,
         JobsStep::Discard(jobs) => act(jobs, context, JobAction::Discard, "forge.discardJob").await,
@@ -160,6 +166,7 @@ pub(super) fn list(page: &JobPage, palette: Palette) -> Text {
 
 fn cells(row: &JobRow) -> [String; COLUMNS.len()] {
     let blocked = row.blocked_by.as_ref().map(|key| format!("; waits for the limit of {key}"));
+    let waits = row.waits_for_jobs.then(|| "; waits for other jobs".to_owned());
     let error = row.last_error.as_deref().and_then(|error| error.lines().next());
     let error = error.map(|error| format!("; {error}"));
     let mut about = format!(
@@ -170,7 +177,7 @@ fn cells(row: &JobRow) -> [String; COLUMNS.len()] {
         row.attempts_max,
         row.created_at.format(TIME)
     );
-    about.extend(blocked.into_iter().chain(error));
+    about.extend(blocked.into_iter().chain(waits).chain(error));
     [row.id.to_string(), row.status.as_str().to_owned(), about]
 }
 
@@ -241,8 +248,13 @@ fn queue_state(row: &QueueRow, workers: Option<u32>) -> String {
 
 pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
     let JobDetail { job: row, args, subject, trace, result, bulk, .. } = detail;
+    let waited = detail.waited.map(|waited| {
+        let WaitedCounts { completed, failed, cancelled, open } = waited;
+        format!("{open} open, {completed} completed, {failed} failed, {cancelled} cancelled")
+    });
+    let waiter = detail.waiter.map(|waiter| waiter.to_string());
     let bulk = bulk.as_ref().map(job_bulk::progress);
-    let shown: [(&str, Option<Text>); 19] = [
+    let shown: [(&str, Option<Text>); 21] = [
         ("job", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, row.status.as_str(), palette))),
         ("handler", facts::value(&row.name)),
@@ -257,6 +269,8 @@ pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
         ("runs at", facts::time(row.run_at)),
         ("blocked by", row.blocked_by.as_deref().and_then(facts::value)),
         ("finished", facts::time(row.finished_at)),
+        ("other jobs", waited.as_deref().and_then(facts::value)),
+        ("for the job", waiter.as_deref().and_then(facts::value)),
         ("last error", row.last_error.as_deref().and_then(facts::value)),
         ("progress", facts::value(&progress(detail)).filter(|_| detail.progress.is_some())),
         ("result", result.as_deref().and_then(facts::value)),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::captures::{CaptureSetting, Reconciled, reconcile};
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::database::Database;
@@ -20,6 +19,7 @@ use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
 use crate::terminal::text::Text;
 use forge_actors::db::config::DatabaseConfig;
+use forge_actors::tree::reactive_tables;
 
 /// Time to wait for the database. It is shorter than a starting node's, because a person waits for the
 /// command.
@@ -94,8 +94,7 @@ async fn capture(
     config: &CaptureConfig,
     context: CommandContext<'_>,
 ) -> Result<(), Report> {
-    let wanted =
-        config.settings(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+    let wanted = config.settings(reactive_tables().0);
     let failed = |error| {
         Report::new(
             Exit::Database,

@@ -53,6 +53,7 @@ mod error;
 mod http;
 mod http_exchange;
 mod http_server;
+mod job_ends;
 mod jobs;
 mod node;
 mod run;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use forge_actors::app::Catalog;
 use forge_actors::app::catalog::CatalogError;
 use forge_actors::app::context::Services;
+use forge_actors::app::job_end::AwaitJobEnd;
 use forge_actors::app::node::{Build, NodeView};
 use forge_actors::app::token::{TokenRules, Tokens};
 use forge_actors::change::HintHub;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 use super::error::TestError;
 use super::http::HttpAnswers;
+use super::job_ends::InlineJobEnds;
 use super::server::TestDatabase;
 use crate::boot::secret;
 
@@ -71,10 +73,12 @@ impl TestNode {
         let view = NodeView::new(id, "test", Arc::clone(&tree), SUBSYSTEMS);
         let (signer, client) = (tokens.clone(), http.client()?);
         let result_bytes_max = deps.config.result_bytes_max;
+        let job_ends = Arc::new(InlineJobEnds::default());
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
+            job_ends: Arc::clone(&job_ends) as Arc<dyn AwaitJobEnd>,
             crons: Arc::new(CronRunBeginner),
             tokens: Some(signer),
             http: client,
@@ -103,6 +107,7 @@ impl TestNode {
             terms: no_terms,
             config: JobConfig { concurrency: 1, ..JobConfig::default() },
         });
+        job_ends.run_by(jobs.clone());
         let children = vec![functions_child, reactor_child];
         let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), tree).await?;
         Ok((Arc::new(Self { functions, jobs, reactor, database, tokens, http }), root))

@@ -7,7 +7,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::captures::reconcile;
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::advisory_lock::{AdvisoryLock, LockKey};
@@ -16,6 +15,7 @@ use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::kernel::error_chain::error_chain;
 use forge_actors::kernel::time::{days, minutes};
+use forge_actors::tree::reactive_tables;
 
 use super::admin::{config, database_name, drop_quietly, execute};
 use super::error::TestError;
@@ -50,7 +50,7 @@ pub(super) async fn find_or_make(
 
 /// The tables of models, and whether their changes are captured.
 fn models() -> Vec<(&'static str, Option<bool>)> {
-    ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)).collect()
+    reactive_tables().0
 }
 
 /// A hash of all that makes a template what it is.

@@ -1,5 +1,6 @@
 //! Real browsers (`tests/browser`). On the demo's page: two people on two nodes, the keyboard, a session that
-//! an administrator stops, a node that stops and comes back. In the dashboard: panics of handlers, crons.
+//! an administrator stops, a node that stops and comes back. In the dashboard: panics of handlers, crons,
+//! jobs.
 
 use std::path::Path;
 use std::process::Command;
@@ -101,6 +102,56 @@ async fn an_administrator_runs_and_pauses_crons() {
     await_end(&mut scene).await;
     let actions: Vec<String> = database.column("select action from forge_audit order by id").await;
     assert_eq!(actions, ["runCron", "pauseCron", "resumeCron"]);
+}
+
+/// A function that makes ids as the nodes do: later ones are larger.
+const IDS: &str = "create function test_id(at timestamptz) returns uuid language sql volatile as $$
+        select (lpad(to_hex((extract(epoch from at) * 1000)::int8), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
+                || '8' || substr(md5(random()::text), 1, 15))::uuid
+    $$";
+/// Jobs that failed a day ago, and later ones that succeeded.
+const HISTORY: &str = "insert into forge_job_history (
+        id, name, queue, priority, status, attempt, attempts_max, claim, args, last_error, created_at, finished_at
+    )
+    select test_id(at), 'jobs.quick', 'quick', 50, status::forge_job_status, 3, 3, 3, json_build_object('n', n),
+           case when status = 'dead_letter' then 'UNAVAILABLE: the mail server refused' end, at, at
+    from generate_series(1, 99999) n,
+         lateral (select case when n <= 10000 then 'dead_letter' else 'completed' end as status,
+                         now() - interval '1 h' - (100000 - n) * interval '0.1 s' as at) as job";
+const SCHEDULED: &str = "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+    values (test_id(now()), 'jobs.work', 'work', 50, 3, false, now() + interval '1 year', '{\"key\":\"k\",\"ms\":0}')";
+const THREE: &str = "insert into forge_job_history (
+        id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at, finished_at
+    )
+    select test_id(now() - interval '30 min'), 'jobs.quick', 'quick', 50, 'completed', 1, 3, 1, '{\"n\":0}', now(), now()
+    from generate_series(1, 3)";
+
+#[tokio::test]
+async fn an_administrator_finds_jobs_among_many_and_retries_ten_thousand() {
+    let database = Database::create().await;
+    let folder = tempfile::tempdir().expect("make a directory");
+    let node = member(&database, "first").directory(folder.path()).start().await;
+    let link = link_into(Binary::Probe, node.client().base(), folder.path()).await;
+    let mut scene = play("jobs.mjs", &[&link]);
+    await_line(&scene, "dispatch them").await;
+    for sql in [IDS, HISTORY, SCHEDULED, "analyze"] {
+        database.execute(sql).await;
+    }
+    await_line(&scene, "more come").await;
+    database.execute(THREE).await;
+    await_end(&mut scene).await;
+    let retried = "select count(*) from forge_job_history where status = 'completed' and name = 'jobs.quick'
+        and (args->>'n')::int8 between 1 and 10000";
+    until("each of them has run again", SCENE, || async {
+        (database.value::<i64>(retried).await == 10_000).then_some(())
+    })
+    .await;
+    let actions: Vec<String> =
+        database.column("select action from forge_audit group by action order by min(id::text)").await;
+    assert_eq!(
+        actions,
+        ["cloneJob", "cancelJob", "pauseQueue", "resumeQueue", "limitQueue", "retryJob", "bulkJobs"]
+    );
 }
 
 fn demo(database: &Database, folder: &TempDir, name: &str) -> NodeBuilder {

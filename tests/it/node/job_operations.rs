@@ -116,6 +116,15 @@ async fn queues_are_listed_paused_limited_and_resumed_from_the_shell() {
     .await;
     let words = listed.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("by admin; 2 at a time"), "{listed}");
+    let id = json_of(&node, &["ls", "--queue", "work"]).await["rows"][0]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let why = jobs(&node, &["why", &id]).await.stdout;
+    assert!(
+        why.starts_with("Its queue `work` is paused since ") && why.trim().ends_with(" by admin."),
+        "{why}"
+    );
     let drawn = jobs(&node, &["ls", "--wait", "due", "--queue", "work"]).await.stdout;
     assert!(drawn.contains("jobs.explode (work), 0/2"), "{drawn}");
     for text in [&drawn, &jobs(&node, &["queues"]).await.stdout] {
@@ -173,6 +182,11 @@ async fn all_jobs_that_match_are_changed_over_a_kill_of_the_node() {
     })
     .await;
     assert_eq!((&shown["bulk"]["done"], &shown["bulk"]["skipped"]), (&json!(1_800), &json!(0)), "{shown}");
+    let result = until("its job has ended", PATIENCE, || async {
+        json_of(&other, &["show", &job]).await["result"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert_eq!(result, r#"{"done":1800,"skipped":0}"#);
     assert_eq!(
         database
             .value::<i64>("select count(*) from forge_jobs where name = 'gone.job' and attempt = 0")

@@ -135,7 +135,7 @@ async fn let_go(database: &Database, key: &str, what: &str) {
 }
 
 /// Passes over what a followed job was before it is `wanted`.
-async fn await_job(socket: &mut Socket, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn await_job(socket: &mut Socket, wanted: impl Fn(&Value) -> bool) -> Value {
     loop {
         let frame = socket.frame_of("transition").await;
         let modifications = frame["mods"].as_array().expect("modifications");
@@ -145,7 +145,7 @@ async fn await_job(socket: &mut Socket, wanted: impl Fn(&Value) -> bool) -> Valu
     }
 }
 
-async fn await_status(socket: &mut Socket, status: &str) -> Value {
+pub(super) async fn await_status(socket: &mut Socket, status: &str) -> Value {
     await_job(socket, |job| job["status"] == status).await
 }
 
@@ -274,4 +274,47 @@ async fn followers_learn_what_was_missed() {
     })
     .await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn an_action_runs_a_job_on_another_node_and_returns_what_it_returned() {
+    let database = Database::create().await;
+    let gateway = gateway_on(&database).start().await;
+    let worker = worker_on(&database, "").start().await;
+    let (client, ana) = (gateway.client(), probe::token("ana"));
+    let run = async |key: &str, wait_ms: Option<u32>| {
+        client.call("reports.run", json!({ "key": key, "waitMs": wait_ms }), Some(&ana)).await
+    };
+    let waiting = async {
+        await_progress(&database, "running 1 0 waiting").await;
+        let_go(&database, "a", "half").await;
+        let_go(&database, "a", "done").await;
+    };
+    let (ran, ()) = tokio::join!(run("a", None), waiting);
+    assert_eq!(ran.data(), json!({ "key": "a", "pages": 12 }), "{}", ran.text);
+
+    let_go(&database, "b", "half").await;
+    let_go(&database, "b", "fail").await;
+    let failed = run("b", None).await;
+    assert_eq!((failed.status, failed.code().as_str()), (409, "FAILS_AS_ASKED"), "{}", failed.text);
+
+    let late = run("c", Some(300)).await;
+    assert_eq!((late.status, late.code().as_str()), (504, "TIMEOUT"), "{}", late.text);
+    let job = late.json()["error"]["details"]["job"].as_str().expect("the id of the job").to_owned();
+    let_go(&database, "c", "half").await;
+    let_go(&database, "c", "done").await;
+    until("the job has gone on", PATIENCE, || async {
+        let ended =
+            format!("select count(*) from forge_job_history where id = '{job}' and status = 'completed'");
+        (database.value::<i64>(&ended).await == 1).then_some(())
+    })
+    .await;
+    for node in [gateway, worker] {
+        assert_eq!(node.stop(PATIENCE).await.code(), 0);
+    }
+}
+
+async fn await_progress(database: &Database, expected: &str) {
+    let reached = || async { (progress(database).await == expected).then_some(()) };
+    until(&format!("progress is `{expected}`"), PATIENCE, reached).await;
 }

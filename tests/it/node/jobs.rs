@@ -394,6 +394,40 @@ async fn what_a_handler_does_after_its_commit_is_not_cut() {
 }
 
 #[tokio::test]
+async fn failed_attempts_are_kept_with_their_errors() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let failures = async |id: &str| {
+        let reply = node.call("forge.job", json!({ "id": id }), Some(&probe::admin_token())).await;
+        let failures = reply.data()["failedAttempts"].as_array().expect("attempts").to_owned();
+        for failure in &failures {
+            let error = failure["error"].as_str().expect("an error");
+            assert!(error.contains("the probe panics in a job"), "{error}");
+        }
+        assert!(failures.is_sorted_by_key(|failure| failure["claim"].as_i64()), "{failures:?}");
+        failures.iter().map(|failure| failure["attempt"].as_i64().expect("a number")).collect::<Vec<_>>()
+    };
+    // In a batch lease, then in the last attempt on its own row.
+    let batched = enqueue_one(node.client(), "explode", "a").await;
+    await_history(&database, "dead_letter: 1", PATIENCE).await;
+    assert_eq!(failures(&batched).await, [1, 2]);
+    // On its own row.
+    database.execute(&insert("jobs.explode", "'key', 'b'", 1, 3, 50).replace(", true\n", ", false\n")).await;
+    await_history(&database, "dead_letter: 2", PATIENCE).await;
+    let alone: String =
+        database.value("select id::text from forge_job_history where args->>'key' = 'b'").await;
+    assert_eq!(failures(&alone).await, [1, 2, 3]);
+    let reply = node.call("forge.retryJob", json!({ "id": alone }), Some(&probe::admin_token())).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    until("it has failed as often again", PATIENCE, || async {
+        let failed = "select count(*) from forge_failed_attempts";
+        (database.value::<i64>(failed).await == 8).then_some(())
+    })
+    .await;
+    assert_eq!(failures(&alone).await, [1, 2, 3, 1, 2, 3]);
+}
+
+#[tokio::test]
 async fn attempts_end_as_they_end() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;

@@ -13,6 +13,7 @@ use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
+use forge_actors::job::ends::JobEnds;
 use forge_actors::job::insert::JobInserter;
 use forge_actors::kernel::commit::Receipt;
 use forge_actors::kernel::fault::Fault;
@@ -66,11 +67,13 @@ impl Stage {
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
+        let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let services = |invoke, blocking| Services {
             result_bytes_max: usize::MAX,
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
+            job_ends: Arc::new(job_ends),
             crons: Arc::new(CronRunBeginner),
             tokens: None,
             http: reqwest::Client::new(),

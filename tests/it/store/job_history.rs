@@ -68,3 +68,26 @@ async fn each_class_of_history_goes_when_it_is_old() {
     );
     bench.scratch.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_attempts_go_with_their_jobs() {
+    let bench = Bench::open().await;
+    for (name, age) in [("old", 8), ("new", 1)] {
+        bench
+            .run(&format!(
+                "WITH job AS (
+                     INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at, finished_at, trace)
+                     VALUES (gen_random_uuid(), 'mail', 'q', 50, 'completed', 2, 3, 2, '{{}}', now(), now() - interval '{age} days', '{name}')
+                     RETURNING id
+                 )
+                 INSERT INTO forge_failed_attempts (job_id, claim, attempt, error) SELECT id, 1, 1, '{name}' FROM job"
+            ))
+            .await;
+    }
+    let class = RetentionClass { kept: days(7), failed: false, names: None };
+    assert_eq!(bench.delete_history(&class, &[], None).await, 1);
+    assert_eq!(bench.kept().await, "new");
+    let failed: String = bench.value("SELECT string_agg(error, ' ') FROM forge_failed_attempts").await;
+    assert_eq!(failed, "new");
+    bench.scratch.drop().await;
+}

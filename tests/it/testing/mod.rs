@@ -65,6 +65,19 @@ pub(crate) async fn circle(ctx: &JobContext) -> Result<()> {
     Ok(())
 }
 
+/// Counts the letters of a text.
+#[forge::job(queue = "testing")]
+pub(crate) async fn count_letters(ctx: &JobContext, text: String) -> Result<u32> {
+    ctx.progress(0.5, "counting").await?;
+    Ok(u32::try_from(text.len()).unwrap_or(u32::MAX))
+}
+
+/// Has a job count.
+#[forge::action(public)]
+pub(crate) async fn letters(ctx: &ActionContext, text: String) -> Result<u32> {
+    Ok(ctx.run_job(CountLetters { text }).await?)
+}
+
 #[forge::action(public)]
 pub(crate) async fn mail(ctx: &ActionContext, text: String) -> Result<String, MailError> {
     let sent = ctx.http().post(MAIL).json(&json!({ "text": text })).send().await.map_err(Fault::internal)?;
@@ -113,6 +126,14 @@ async fn a_job_is_repeated_at_once_until_it_succeeds(cx: TestContext) -> TestRes
     assert_eq!(sent.len(), 2);
     assert_eq!((sent[0].url.as_str(), &sent[0].json()["text"]), (MAIL, &json!(thing)));
     assert_eq!(sent[0].header("Content-Type"), Some("application/json"));
+    Ok(())
+}
+
+#[forge::test]
+async fn a_job_that_an_action_waits_for_runs_there(cx: TestContext) -> TestResult {
+    cx.dispatch(CountLetters { text: "other".into() }).await?;
+    assert_eq!(cx.call(Letters { text: "seven".into() }).await?, 5);
+    assert!(cx.run_jobs().await?.is_empty(), "both have run");
     Ok(())
 }
 

@@ -120,6 +120,7 @@ fn a_call_and_a_new_job_are_printed_without_their_arguments() {
         run_at: None,
         timeout_ms: None,
         followed: false,
+        awaited: false,
         keys: Secret::new(JobKeys { rate: Some(format!("rate:secret.pay:{args}")), ..JobKeys::default() }),
         args: Secret::new(args),
     };

@@ -36,6 +36,8 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0005_add_job_limits.sql",
     "later/0006_add_job_operations.sql",
     "later/0007_add_job_results.sql",
+    "later/0008_create_failed_attempts.sql",
+    "later/0009_add_job_dependencies.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

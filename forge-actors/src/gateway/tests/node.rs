@@ -29,6 +29,7 @@ use crate::gateway::assets::{Assets, Site};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::port::Port;
 use crate::gateway::{Gateway, GatewayDeps};
+use crate::job::ends::JobEnds;
 use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -158,10 +159,12 @@ fn functions(id: NodeId) -> Functions {
         terms: watch::channel(None).1,
         config: FunctionConfig { result_bytes_max: RESULT_BYTES_MAX, ..FunctionConfig::default() },
     };
+    let (job_ends, _) = JobEnds::new(deps.database.clone(), deps.hints.clone());
     let services = |invoke, blocking| Services {
         node,
         invoke,
         jobs: Arc::new(JobInserter),
+        job_ends: Arc::new(job_ends),
         crons: Arc::new(CronRunBeginner),
         tokens: None,
         http: reqwest::Client::new(),

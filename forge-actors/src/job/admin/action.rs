@@ -49,9 +49,12 @@ impl JobAction {
     }
 
     /// Why the action does not change a job in this status.
-    pub fn refusal(self, status: JobStatus) -> String {
+    pub fn refusal(self, status: JobStatus, waits_for_jobs: bool) -> String {
         let label = status.as_str();
         match (self, status) {
+            (Self::Retry, _) if waits_for_jobs => {
+                "the job waits for other jobs: it runs when they have ended".to_owned()
+            }
             (Self::Retry, JobStatus::Claimed | JobStatus::Running) => {
                 format!("the job is {label}: it cannot be tried again before its attempt has ended")
             }

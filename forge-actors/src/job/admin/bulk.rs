@@ -48,12 +48,15 @@ pub struct BulkBatch {
     pub wake: BTreeSet<Arc<str>>,
     /// Whether there is another batch.
     pub goes_on: bool,
-    /// The counts of the whole bulk, after its last batch.
-    pub finished: Option<BulkCounts>,
+    /// What the bulk has done so far.
+    pub counts: BulkCounts,
+    /// How many jobs matched when they were counted before.
+    pub expected: Option<u32>,
 }
 
-/// The result of a bulk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a bulk has done.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BulkCounts {
     /// Jobs that were changed.
     pub done: u32,
@@ -83,10 +86,16 @@ pub async fn begin_bulk(db: &Db, bulk: NewBulk<'_>) -> Result<(), Fault> {
 /// Does the next batch of a bulk, in the transaction of `db`.
 pub async fn bulk_batch(db: &Db, job: JobId, handlers: &[JobHandler]) -> Result<BulkBatch, Fault> {
     let lock = sqlx::query(include_str!("../sql/lock_bulk.sql")).bind(job);
-    let Some(row) = lock.fetch_optional(db).await? else { return Ok(BulkBatch::default()) };
+    let Some(row) = lock.fetch_optional(db).await? else {
+        // An attempt before has ended it, or a person.
+        let ended = find_bulk(db, job).await?;
+        let counts = ended.map(|BulkProgress { done, skipped, .. }| BulkCounts { done, skipped });
+        return Ok(BulkBatch { counts: counts.unwrap_or_default(), ..BulkBatch::default() });
+    };
     let (action, filter) = (action_of(&row)?, filter_of(&row)?);
     let (who, started_at): (&str, Timestamp) = (row.try_get("requested_by")?, row.try_get("started_at")?);
     let before: Option<JobId> = row.try_get("next_before")?;
+    let expected: Option<i64> = row.try_get("expected")?;
     let page = match JobSearch::new(filter, handlers)?.narrowed_to(action) {
         Some(search) => list(db, &search, before, BATCH_MAX).await?,
         None => JobPage::default(),
@@ -101,9 +110,10 @@ pub async fn bulk_batch(db: &Db, job: JobId, handlers: &[JobHandler]) -> Result<
         .bind(page.next);
     let counts = counts_of(&update.fetch_one(db).await?)?;
     Ok(BulkBatch {
-        wake: if action == JobAction::Retry { changed.queues } else { BTreeSet::new() },
+        wake: changed.wake,
         goes_on: page.next.is_some(),
-        finished: page.next.is_none().then_some(counts),
+        counts,
+        expected: expected.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
     })
 }
 

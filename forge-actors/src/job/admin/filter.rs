@@ -247,6 +247,8 @@ mod tests {
             queue: "mail".to_owned(),
             hides_arguments,
             capability: None,
+            resources: Vec::new(),
+            concurrency: None,
         };
         JobSearch::new(filter, &[handler("open", false), handler("secret", true)]).expect("a good filter")
     }

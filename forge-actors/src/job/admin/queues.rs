@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::serve::LiveHandlers;
 use super::totals::BoundedCount;
 use crate::app::job::JobHandler;
 use crate::db::handle::Db;
@@ -193,12 +194,12 @@ async fn add_due(
         .bind(i64::from(of_each) + 1)
         .fetch_all(db)
         .await?;
-    let live = LiveHandlers { workers, handlers };
+    let live = LiveHandlers::of(workers, handlers);
     for found in counted {
         let row = rows.get(found.try_get("queue")?);
         row.due = BoundedCount::of(found.try_get("jobs")?, of_each);
         let names: Option<Vec<String>> = found.try_get("names")?;
-        row.unserved = names.into_iter().flatten().filter(|name| !live.is_served(name)).collect();
+        row.unserved = names.into_iter().flatten().filter(|name| live.obstacle(name).is_some()).collect();
     }
     Ok(())
 }
@@ -249,32 +250,4 @@ async fn due_levels(db: &Db) -> Result<Vec<DueLevel>, Fault> {
         })
     };
     Ok(rows.iter().map(level).collect::<sqlx::Result<_>>()?)
-}
-
-/// The handlers that live nodes can run.
-struct LiveHandlers<'a> {
-    workers: &'a [WorkerInfo],
-    handlers: &'a [JobHandler],
-}
-
-impl<'a> LiveHandlers<'a> {
-    /// What a node must be able to do to run jobs of this handler.
-    fn capability(&self, name: &str) -> Option<&'a str> {
-        self.handlers.iter().find(|handler| handler.name == name)?.capability.as_deref()
-    }
-
-    /// Whether a live node has the handler, and its capability. One of a version that does not say may have
-    /// any handler.
-    fn is_served(&self, name: &str) -> bool {
-        let can = |worker: &WorkerInfo| match (self.capability(name), &worker.capabilities) {
-            (None, _) => true,
-            (Some(word), Some(own)) => own.iter().any(|own| own == word),
-            (Some(_), None) => false,
-        };
-        self.workers.iter().any(|worker| has_handler(worker, name) && can(worker))
-    }
-}
-
-fn has_handler(worker: &WorkerInfo, name: &str) -> bool {
-    worker.job_names.as_ref().is_none_or(|names| names.iter().any(|own| own == name))
 }

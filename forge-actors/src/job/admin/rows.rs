@@ -5,9 +5,10 @@ use sqlx::{FromRow, Row};
 
 use super::bulk_progress::BulkProgress;
 use crate::app::JobStatus;
+use crate::app::job_children::WaitedCounts;
 use crate::app::log::JobLogLevel;
 use crate::app::secret::REDACTED;
-use crate::job::store;
+use crate::job::store::{self, WAITS_FOR_JOBS};
 use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::time::Timestamp;
 
@@ -35,6 +36,8 @@ pub struct JobRow {
     pub tenant: Option<String>,
     /// The key of the concurrency or rate limit that the job waits for.
     pub blocked_by: Option<String>,
+    /// The job waits for jobs: its children, or those before it in its batch or chain.
+    pub waits_for_jobs: bool,
     /// Why the last attempt failed, or who ended the job.
     pub last_error: Option<String>,
     /// When the job was dispatched.
@@ -67,6 +70,12 @@ pub struct JobDetail {
     pub log: Vec<JobLogLine>,
     /// For the job of `forge.bulkJobs`: how far it is.
     pub bulk: Option<BulkProgress>,
+    /// The last attempts that failed, oldest first.
+    pub failed_attempts: Vec<AttemptFailure>,
+    /// The jobs that it waits for, or has waited for; `None` when there are none.
+    pub waited: Option<WaitedCounts>,
+    /// The job that waits for this one.
+    pub waiter: Option<JobId>,
 }
 
 /// A line that a job has logged.
@@ -85,9 +94,23 @@ pub struct JobLogLine {
     pub number: i32,
 }
 
+/// An attempt that failed.
+#[forge_app_macros::data(row = false)]
+#[derive(Debug, Clone)]
+pub struct AttemptFailure {
+    /// Its number; a job that was retried by a person has several with the same one.
+    pub attempt: i32,
+    /// The claim that the attempt belonged to; it grows from one attempt to the next.
+    pub claim: i32,
+    /// When it failed.
+    pub at: Timestamp,
+    /// Why.
+    pub error: String,
+}
+
 /// How far a job is.
 #[derive(Debug, Clone)]
-pub struct JobOutcome {
+pub struct JobSummary {
     /// The job.
     pub job: JobId,
     /// Its status.
@@ -105,16 +128,19 @@ impl JobRow {
         if is_open(&self.name) {
             return;
         }
-        self.blocked_by = self.blocked_by.take().map(|key| {
-            // The purpose and the scope of a key stand before its values.
-            let scope: Vec<&str> = key.split(':').take(2).collect();
-            format!("{}:{REDACTED}", scope.join(":"))
-        });
+        self.blocked_by = self.blocked_by.take().map(|key| without_values(&key));
     }
+}
+
+/// The key of a limit without the values of arguments, before which its purpose and its scope stand.
+pub(super) fn without_values(key: &str) -> String {
+    let scope: Vec<&str> = key.split(':').take(2).collect();
+    format!("{}:{REDACTED}", scope.join(":"))
 }
 
 impl FromRow<'_, PgRow> for JobRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let blocked_by: Option<String> = row.try_get("blocked_by")?;
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
@@ -125,7 +151,8 @@ impl FromRow<'_, PgRow> for JobRow {
             attempts_max: row.try_get("attempts_max")?,
             node: row.try_get("node_id")?,
             tenant: row.try_get("tenant")?,
-            blocked_by: row.try_get("blocked_by")?,
+            waits_for_jobs: blocked_by.as_deref() == Some(WAITS_FOR_JOBS),
+            blocked_by: blocked_by.filter(|key| key != WAITS_FOR_JOBS),
             last_error: row.try_get("last_error")?,
             created_at: row.try_get("created_at")?,
             run_at: row.try_get("run_at")?,
@@ -134,7 +161,7 @@ impl FromRow<'_, PgRow> for JobRow {
     }
 }
 
-impl FromRow<'_, PgRow> for JobOutcome {
+impl FromRow<'_, PgRow> for JobSummary {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             job: row.try_get("id")?,
@@ -153,6 +180,8 @@ fn lines(json: Option<&str>) -> sqlx::Result<Vec<JobLogLine>> {
 
 impl FromRow<'_, PgRow> for JobDetail {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let waited: Option<serde_json::Value> = row.try_get("waited")?;
+        let waited = waited.map(serde_json::from_value).transpose();
         Ok(Self {
             job: JobRow::from_row(row)?,
             args: row.try_get("args")?,
@@ -163,6 +192,20 @@ impl FromRow<'_, PgRow> for JobDetail {
             message: row.try_get("message")?,
             log: lines(row.try_get("log")?)?,
             bulk: None,
+            waited: waited.map_err(|error| sqlx::Error::Decode(error.into()))?,
+            waiter: row.try_get("waiter")?,
+            failed_attempts: Vec::new(),
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for AttemptFailure {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            attempt: row.try_get("attempt")?,
+            claim: row.try_get("claim")?,
+            at: row.try_get("failed_at")?,
+            error: row.try_get("error")?,
         })
     }
 }

@@ -27,7 +27,7 @@ WITH waiting AS (
     FROM held CROSS JOIN LATERAL unnest(held.jobs) AS job
     WHERE job.id = ANY ($1) AND NOT job.id = ANY (held.gone)
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, queue
+    RETURNING id
 ), struck AS (
     UPDATE forge_job_leases lease
     SET gone = lease.gone || leaving.ids
@@ -40,4 +40,4 @@ WITH waiting AS (
     ) AS leaving
     WHERE lease.id = leaving.lease_id
 )
-SELECT id, queue FROM cancelled
+SELECT id FROM cancelled

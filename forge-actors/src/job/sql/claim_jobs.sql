@@ -56,6 +56,7 @@ SELECT (row).id, (row).name, (row).queue, (row).priority, batched, (row).claim +
        (row).status = 'running' AS begun, (row).attempt, (row).attempts_max, (row).args::text AS args,
        (row).identity::text AS identity, (row).trace, (row).last_error, (row).created_at, (row).refused_by,
        extract(epoch FROM now() - (row).run_at)::float8 AS waited,
-       (row).concurrency_key, (row).rate_key, (row).timeout_ms, (row).followed, would_begin
+       (row).concurrency_key, (row).rate_key, (row).timeout_ms, (row).followed, (row).awaited,
+       would_begin
 FROM found
 ORDER BY (row).priority DESC, (row).run_at, (row).id

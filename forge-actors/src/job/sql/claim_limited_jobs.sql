@@ -57,6 +57,6 @@ SELECT (row).id, (row).name, (row).queue, (row).priority, false AS batched, (row
        (row).status = 'running' AS begun, (row).attempt, (row).attempts_max, (row).args::text AS args,
        (row).identity::text AS identity, (row).trace, (row).last_error, (row).created_at, (row).refused_by,
        extract(epoch FROM now() - (row).run_at)::float8 AS waited,
-       (row).concurrency_key, (row).rate_key, (row).timeout_ms, (row).followed
+       (row).concurrency_key, (row).rate_key, (row).timeout_ms, (row).followed, (row).awaited
 FROM taken
 ORDER BY (row).priority DESC, (row).run_at, (row).id

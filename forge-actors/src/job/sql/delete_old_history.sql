@@ -3,18 +3,25 @@
 -- seconds back to which rows were deleted before, or null. Index forge_job_history_finished_at; reads all of
 -- forge_job_leases. Locks the rows that it deletes, and skips rows that another node deletes. A row that may
 -- say of a job in a batch lease that it has ended is kept for as long as the lease: without it a rescue would
--- have the job run again.
-DELETE FROM forge_job_history
-WHERE id IN (
-    SELECT id FROM forge_job_history
-    WHERE finished_at < least(
-        now() - make_interval(secs => $1),
-        (SELECT min(claimed_at) FROM forge_job_leases)
+-- have the job run again. The failed attempts of the jobs go with them, by the primary key of
+-- forge_failed_attempts.
+WITH old AS (
+    DELETE FROM forge_job_history
+    WHERE id IN (
+        SELECT id FROM forge_job_history
+        WHERE finished_at < least(
+            now() - make_interval(secs => $1),
+            (SELECT min(claimed_at) FROM forge_job_leases)
+        )
+          AND ($6::float8 IS NULL OR finished_at > now() - make_interval(secs => $1 + $6))
+          AND (status IN ('failed', 'dead_letter')) = $3
+          AND ($4::text[] IS NULL OR name = ANY ($4))
+          AND NOT name = ANY ($5::text[])
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
     )
-      AND ($6::float8 IS NULL OR finished_at > now() - make_interval(secs => $1 + $6))
-      AND (status IN ('failed', 'dead_letter')) = $3
-      AND ($4::text[] IS NULL OR name = ANY ($4))
-      AND NOT name = ANY ($5::text[])
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
+    RETURNING id
+), failures AS (
+    DELETE FROM forge_failed_attempts USING old WHERE job_id = old.id
 )
+SELECT count(*) FROM old

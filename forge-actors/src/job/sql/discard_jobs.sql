@@ -13,11 +13,11 @@ WITH waiting AS (
            trace, concat_ws(': ', 'discarded by ' || $2, last_error), created_at, concurrency_key, rate_key,
            timeout_ms
     FROM waiting
-    RETURNING id, queue
+    RETURNING id
 ), failed AS (
     UPDATE forge_job_history
     SET status = 'cancelled', last_error = concat_ws(': ', 'discarded by ' || $2, last_error)
     WHERE id = ANY ($1) AND status IN ('failed', 'dead_letter')
-    RETURNING id, queue
+    RETURNING id
 )
-SELECT id, queue FROM ended UNION ALL SELECT id, queue FROM failed
+SELECT id FROM ended UNION ALL SELECT id FROM failed

@@ -1,5 +1,5 @@
--- Called by job/admin for forge.job, forge.retryJob and forge.cancelJob: $1 id. Primary keys of the tables
--- of jobs, of forge_job_progress and of forge_job_log, and all batch leases; no lock.
+-- Called by job/admin for forge.job, forge.retryJob and forge.cancelJob: $1 id. Primary keys of the tables of
+-- jobs, of forge_job_progress, forge_job_log and forge_job_dependencies, and all batch leases; no lock.
 WITH job AS (
     SELECT id, name, queue, priority, status, attempt, attempts_max, node_id, last_error, created_at, run_at,
            NULL::timestamptz AS finished_at, blocked_by, args, identity, trace, NULL::json AS result
@@ -22,5 +22,17 @@ SELECT job.id, job.name, job.queue, job.priority, job.status::text AS status, jo
            )::text
            FROM forge_job_log
            WHERE job_id = $1
-       ) AS log
+       ) AS log,
+       (
+           SELECT json_build_object(
+               'completed', count(*) FILTER (WHERE ended = 'completed'),
+               'failed', count(*) FILTER (WHERE ended IN ('failed', 'dead_letter')),
+               'cancelled', count(*) FILTER (WHERE ended = 'cancelled'),
+               'open', count(*) FILTER (WHERE ended IS NULL)
+           )
+           FROM forge_job_dependencies
+           WHERE waiter_id = $1
+           HAVING count(*) > 0
+       ) AS waited,
+       (SELECT waiter_id FROM forge_job_dependencies WHERE job_id = $1 LIMIT 1) AS waiter
 FROM job LEFT JOIN forge_job_progress known ON known.id = job.id

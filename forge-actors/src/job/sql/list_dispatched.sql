@@ -22,6 +22,18 @@ SELECT job.id, job.name, job.queue, job.priority, job.status::text AS status, jo
            )::text
            FROM forge_job_log
            WHERE job_id = job.id
-       ) AS log
+       ) AS log,
+       (
+           SELECT json_build_object(
+               'completed', count(*) FILTER (WHERE ended = 'completed'),
+               'failed', count(*) FILTER (WHERE ended IN ('failed', 'dead_letter')),
+               'cancelled', count(*) FILTER (WHERE ended = 'cancelled'),
+               'open', count(*) FILTER (WHERE ended IS NULL)
+           )
+           FROM forge_job_dependencies
+           WHERE waiter_id = job.id
+           HAVING count(*) > 0
+       ) AS waited,
+       (SELECT waiter_id FROM forge_job_dependencies WHERE job_id = job.id LIMIT 1) AS waiter
 FROM job LEFT JOIN forge_job_progress known ON known.id = job.id
 ORDER BY job.id

@@ -1,5 +1,5 @@
 -- Called by job/inline.rs, in the database of one test. Reads the index forge_jobs_scheduled; locks the rows
--- that it changes. A waiting job becomes one whose time has come.
+-- that it changes. A waiting job becomes one whose time has come, unless it waits for jobs.
 UPDATE forge_jobs
 SET ready = true, run_at = least(coalesce(due_at, run_at), now()), blocked_by = NULL, due_at = NULL
-WHERE NOT ready
+WHERE NOT ready AND blocked_by IS DISTINCT FROM 'jobs'

@@ -1,9 +1,10 @@
--- Called by job/store for the acknowledger, after sql/lock_batch_leases.sql, for jobs that leave their
--- batch lease and have not succeeded: $1 batch leases, $2 ids, $3 statuses, $4 errors, $5 seconds to wait,
--- $6 attempts that are spent, $7 the build that could not read the arguments, or null, $8 whether the jobs
--- were lost, $9 failures, which may be empty: then all of them are null. Primary keys. A job that has left its lease, or that is in the history, is not changed. A job
--- that need not wait keeps its place in the queue. Columns of forge_jobs that this statement does not name
--- stay as they were.
+-- Called by job/store for the acknowledger, after sql/lock_batch_leases.sql, for jobs that leave their batch
+-- lease and have not succeeded: $1 batch leases, $2 ids, $3 statuses, $4 errors, $5 seconds to wait, $6
+-- attempts that are spent, $7 the build that could not read the arguments, or null, $8 whether the jobs were
+-- lost, $9 failures, which may be empty: then all of them are null. Primary keys. A job that has left its
+-- lease, or that is in the history, is not changed. A job that need not wait keeps its place in the queue.
+-- Columns of forge_jobs that this statement does not name stay as they were. An attempt that failed is
+-- written down.
 WITH released AS MATERIALIZED (
     SELECT lease.id AS lease_id, lease.node_id, job, result.status::forge_job_status AS status, result.error,
            result.delay, result.attempt, result.refused_by, result.failure
@@ -20,6 +21,12 @@ WITH released AS MATERIALIZED (
     SET gone = lease.gone || leaving.ids
     FROM (SELECT lease_id, array_agg((job).id) AS ids FROM released GROUP BY lease_id) AS leaving
     WHERE lease.id = leaving.lease_id
+), failed AS (
+    INSERT INTO forge_failed_attempts (job_id, claim, attempt, error)
+    SELECT (job).id, (job).claim + 1, attempt, error
+    FROM released
+    WHERE status IN ('retry', 'failed', 'dead_letter') AND error IS NOT NULL
+    ON CONFLICT DO NOTHING
 ), waiting AS (
     INSERT INTO forge_jobs
     SELECT again.*

@@ -37,14 +37,16 @@ pub(super) use record::status;
 pub use record::{Hold, JobRecord};
 pub(super) use report::{JobReport, LogLine};
 pub use rescue::Rescued;
-pub(super) use results::{JobResult, complete};
+pub(super) use results::{JobResult, complete, suspend};
 pub(super) use unblock::{LimitKind, OpenKey};
 
+/// What a job is blocked by that waits for jobs.
+pub(super) const WAITS_FOR_JOBS: &str = "jobs";
 /// Rows of history that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 5_000;
 /// Statement timeout of transactions that lock batch leases. A transaction that holds such a lock is about to
 /// commit.
-const LOCK_LIMIT: Duration = secs(10);
+pub(super) const LOCK_LIMIT: Duration = secs(10);
 
 /// A job of a batch lease.
 type HeldInBatch = (LeaseId, JobId);
@@ -169,14 +171,16 @@ impl JobStore {
         max: u64,
     ) -> Result<u64, Fault> {
         let others = if class.names.is_some() { &[] } else { named };
-        let delete = sqlx::query(include_str!("../sql/delete_old_history.sql"))
+        let deleted: i64 = sqlx::query_scalar(include_str!("../sql/delete_old_history.sql"))
             .bind(class.kept.as_secs_f64())
             .bind(i64::try_from(max).unwrap_or(i64::MAX))
             .bind(class.failed)
             .bind(class.names.as_deref())
             .bind(others)
-            .bind(since.map(|since| since.as_secs_f64()));
-        Ok(delete.execute(db).await?.rows_affected())
+            .bind(since.map(|since| since.as_secs_f64()))
+            .fetch_one(db)
+            .await?;
+        Ok(deleted.unsigned_abs())
     }
 
     /// Deletes keys of limits and of unique dispatches that have expired, and old bulks, through `db`.
@@ -246,7 +250,7 @@ async fn claim(
         .await?;
     let mut claimed = ClaimedJobs::default();
     for row in &rows {
-        match row.try_get(20)? {
+        match row.try_get(21)? {
             None => claimed.records.push(JobRecord::from_row(row, claimant.batch)?),
             Some(begins) => claimed.limited.push(LimitedJob {
                 id: row.try_get(0)?,

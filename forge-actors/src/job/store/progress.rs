@@ -75,6 +75,17 @@ impl JobStore {
         Ok(())
     }
 
+    /// Deletes a part of what jobs have waited for that are in no table any more. Returns how many rows.
+    pub(in crate::job) async fn delete_old_dependencies(
+        &self,
+        db: &Db,
+        retention: Duration,
+    ) -> Result<u64, Fault> {
+        let delete = sqlx::query(include_str!("../sql/delete_old_dependencies.sql"));
+        let deleted = delete.bind(retention.as_secs_f64()).bind(i64::from(DELETE_MAX)).execute(db).await?;
+        Ok(deleted.rows_affected())
+    }
+
     /// Deletes a part of the progress of jobs that finished more than `retention` ago. Returns how many rows.
     pub(in crate::job) async fn delete_old_progress(
         &self,

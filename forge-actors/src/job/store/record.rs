@@ -61,6 +61,8 @@ pub struct JobRecord {
     pub timeout: Option<Duration>,
     /// Clients follow the job.
     pub followed: bool,
+    /// Other jobs wait for it.
+    pub awaited: bool,
 }
 
 /// What holds a claimed job, and what every write about the job names.
@@ -104,6 +106,7 @@ impl JobRecord {
             resources: &[],
             timeout: row.try_get::<Option<i64>, _>(18)?.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             followed: row.try_get::<Option<_>, _>(19)?.unwrap_or_default(),
+            awaited: row.try_get::<Option<_>, _>(20)?.unwrap_or_default(),
         })
     }
 

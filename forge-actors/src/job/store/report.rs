@@ -18,8 +18,10 @@ pub(in crate::job) struct JobReport {
     pub(in crate::job) lines: VecDeque<LogLine>,
     /// The attempt has begun or said something: there is more to write than an end.
     pub(in crate::job) is_running: bool,
-    /// The tables of jobs say what became of the job.
+    /// The tables of jobs say what became of the job, which is to be copied.
     pub(in crate::job) has_ended: bool,
+    /// The job is finished, and others wait for it.
+    pub(in crate::job) is_awaited: bool,
     /// The job has begun or ended, which is not left to gather.
     pub(in crate::job) is_urgent: bool,
 }
@@ -46,6 +48,7 @@ impl JobReport {
             lines: VecDeque::new(),
             is_running: false,
             has_ended: false,
+            is_awaited: false,
             is_urgent: false,
         }
     }
@@ -53,8 +56,9 @@ impl JobReport {
     /// The report of a newer attempt takes the place of that of an older one, but for its lines.
     pub(in crate::job) fn advance(&mut self, record: &JobRecord) {
         if record.claim > self.claim {
-            let (lines, has_ended) = (std::mem::take(&mut self.lines), self.has_ended);
-            *self = Self { lines, has_ended, is_urgent: self.is_urgent, ..Self::of(record) };
+            let lines = std::mem::take(&mut self.lines);
+            let (has_ended, is_awaited, is_urgent) = (self.has_ended, self.is_awaited, self.is_urgent);
+            *self = Self { lines, has_ended, is_awaited, is_urgent, ..Self::of(record) };
         }
     }
 }

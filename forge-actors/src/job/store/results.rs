@@ -145,6 +145,17 @@ pub(in crate::job) async fn complete(
     Ok(!completed.is_empty())
 }
 
+/// Lets a job wait again in the transaction of `db`, as if its attempt had not been. Returns false when the
+/// attempt has lost its job.
+pub(in crate::job) async fn suspend(db: &Db, record: &JobRecord) -> Result<bool, Fault> {
+    let result = [(record, &Transition::SUSPENDED)];
+    let left = match record.hold {
+        Hold::Batch(lease) => release_on(db, &[lease], ResultColumns::of(&result), false).await?,
+        Hold::Row(_) => return_to_queue(db, &result).await?,
+    };
+    Ok(!left.is_empty())
+}
+
 /// The jobs whose results were refused.
 fn refusals(results: &[JobResult<'_>], refused: Vec<RefusedRow>) -> impl Iterator<Item = (JobId, Fault)> {
     refused.into_iter().map(move |RefusedRow { row, fault }| (results[row].0.id, fault))
@@ -193,24 +204,30 @@ async fn write_release(
     are_lost: bool,
 ) -> Result<Vec<JobId>, Fault> {
     let tx = database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
-    let written = async {
-        lock_batches(&tx.db(), &leases).await?;
-        let released = sqlx::query_scalar(include_str!("../sql/release_jobs.sql"))
-            .bind(&leases)
-            .bind(&columns.ids)
-            .bind(&columns.statuses)
-            .bind(&columns.errors)
-            .bind(&columns.delays)
-            .bind(&columns.attempts)
-            .bind(&columns.refused_by)
-            .bind(are_lost)
-            .bind(sparse(columns.failures))
-            .fetch_all(&tx.db())
-            .await?;
-        Ok(released)
-    };
-    let written = written.await;
+    let written = release_on(&tx.db(), &leases, columns, are_lost).await;
     end(tx, written).await
+}
+
+/// As [`write_release`], in the transaction of `db`.
+async fn release_on(
+    db: &Db,
+    leases: &[LeaseId],
+    columns: ResultColumns<'_>,
+    are_lost: bool,
+) -> Result<Vec<JobId>, Fault> {
+    lock_batches(db, leases).await?;
+    Ok(sqlx::query_scalar(include_str!("../sql/release_jobs.sql"))
+        .bind(leases)
+        .bind(&columns.ids)
+        .bind(&columns.statuses)
+        .bind(&columns.errors)
+        .bind(&columns.delays)
+        .bind(&columns.attempts)
+        .bind(&columns.refused_by)
+        .bind(are_lost)
+        .bind(sparse(columns.failures))
+        .fetch_all(db)
+        .await?)
 }
 
 /// Moves jobs that their own rows hold into the history. Returns those whose claim still held.

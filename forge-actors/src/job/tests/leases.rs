@@ -31,6 +31,7 @@ fn claimed(begun: bool) -> JobRecord {
         resources: &[],
         timeout: None,
         followed: false,
+        awaited: false,
     }
 }
 
@@ -48,7 +49,7 @@ fn a_row_that_is_gone_by_its_own_commit_is_not_lost() {
     drop(guard);
     assert_eq!(leases.claims(), claims, "it was not committed");
 
-    leases.begin_completion(&job.record).committed();
+    leases.begin_completion(&job.record).finished();
     assert_eq!(
         (leases.apply_renewal(&claims, &nothing, now, lease), leases.claims().len(), leases.len()),
         (0, 0, 1)

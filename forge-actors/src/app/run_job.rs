@@ -1,0 +1,103 @@
+//! `ctx.run_job(message)`: dispatches a job and waits for its end.
+
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use serde_json::json;
+
+use crate::app::context::Ctx;
+use crate::app::dispatch::{Dispatch, DispatchableFrom};
+use crate::app::error::CallError;
+use crate::app::handler::Handler;
+use crate::app::job_outcome::{JobOutcome, outcome_of};
+use crate::app::kind::{Action, Kind};
+use crate::kernel::fair_limit::CallPlace;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::millis;
+
+/// A wait ends so much before the time limit of its handler, a tenth of what is left at most: the handler can
+/// answer yet.
+const MARGIN_MAX: Duration = millis(500);
+
+/// A job about to be dispatched and waited for; awaiting this does it.
+#[must_use = "no job runs until this is awaited"]
+pub struct AwaitedDispatch<'a, H, K: Kind> {
+    ctx: &'a Ctx<K>,
+    dispatch: Dispatch<'a, H>,
+    wait: Duration,
+}
+
+/// The kinds that may wait for a job.
+#[diagnostic::on_unimplemented(
+    message = "`Ctx<{Self}>` cannot wait for a job",
+    label = "no `run_job()` here",
+    note = "a mutation's jobs exist when it has committed, so it would wait for ever; a job would keep its \
+            worker while it waits: dispatch children there and let `ctx.wait_for_jobs()` suspend it; only \
+            actions run jobs and wait for them"
+)]
+pub trait AwaitsJobs: Kind {}
+impl AwaitsJobs for Action {}
+
+impl<K: Kind> Ctx<K> {
+    /// Queues a job, waits until it has ended, and returns what its handler has returned. The call gives up
+    /// its place among the calls of the node while it waits.
+    ///
+    /// The job goes on when the wait is over: after [`timeout`](AwaitedDispatch::timeout), or a moment before
+    /// the time limit of this handler.
+    ///
+    /// # Errors [`CallError::App`] is the own error of the job's handler, [`CallError::Fault`] any other
+    /// reason for which the job has ended without success, after all of its attempts. `TIMEOUT` says that the
+    /// job goes on, with its id in `details.job`.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::job]
+    /// # pub async fn render(_ctx: &JobContext, pages: u32) -> Result<u32> { Ok(pages) }
+    /// #[forge::action(timeout = "1m")]
+    /// pub async fn render_now(ctx: &ActionContext, pages: u32) -> Result<u32> {
+    ///     Ok(ctx.run_job(Render { pages }).timeout(secs(30)).await?)
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn run_job<H>(&self, message: H) -> AwaitedDispatch<'_, H, K>
+    where
+        K: AwaitsJobs,
+        H: Handler,
+        H::Kind: DispatchableFrom<K>,
+    {
+        AwaitedDispatch { ctx: self, dispatch: self.dispatch(message), wait: Duration::MAX }
+    }
+}
+
+impl<H, K: Kind> AwaitedDispatch<'_, H, K> {
+    /// Waits for this long at most.
+    pub fn timeout(self, limit: Duration) -> Self {
+        Self { wait: limit, ..self }
+    }
+}
+
+impl<'a, H: Handler, K: Kind> IntoFuture for AwaitedDispatch<'a, H, K> {
+    type Output = JobOutcome<H>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { ctx, dispatch, wait } = self;
+        Box::pin(async move {
+            let job = dispatch.handle().await.map_err(CallError::Fault)?.id();
+            let scope = &ctx.scope.shared;
+            let left = scope.deadline.saturating_duration_since(Instant::now());
+            let wait = wait.min(left - MARGIN_MAX.min(left / 10));
+            let _vacated = scope.place.upgrade().map(CallPlace::vacate);
+            match tokio::time::timeout(wait, scope.services.job_ends.ended(job)).await {
+                Ok(end) => outcome_of::<H>(end.map_err(CallError::Fault)?),
+                Err(_) => {
+                    let text = format!("the job {job} has not ended in time; it goes on");
+                    let fault = Fault::new(Code::Timeout, text).with_details(json!({ "job": job }));
+                    Err(CallError::Fault(fault))
+                }
+            }
+        })
+    }
+}

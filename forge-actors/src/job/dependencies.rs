@@ -1,0 +1,194 @@
+//! Jobs that wait for jobs: parents for their children, the last job of a batch for its members, each job of
+//! a chain for the one before. Functions run their statements on the `db` of the caller.
+//!
+//! ```text
+//!   dispatch · suspension ──▶ waiter: blocked_by = 'jobs', out of the sight of claims
+//!                                │
+//!   a job ends ──commit──▶ settle: lock its waiters, record the end ┬ all have ended ────▶ waiter may run
+//!                                                                 ├ a step has failed ─▶ waiter is cancelled
+//!                                                                 └ a parent is gone ──▶ its children end
+//! ```
+//!
+//! `settle` runs after the commit that ended the job, in a transaction of its own. It locks the waiters
+//! first, so of two jobs that end at once the second one finds that it is the last. The settler finds ends
+//! that a crash between the two commits has left unrecorded.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::ends::end_of_row;
+use super::store::{self, sync_progress};
+use crate::app::job::{DependencyKind, JobStatus, WaitedJob};
+use crate::app::job_end::JobEnd;
+use crate::app::new_job::NewDependency;
+use crate::db::database::Database;
+use crate::db::handle::Db;
+use crate::db::transaction::TransactionOptions;
+use crate::kernel::commit::Receipt;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::JobId;
+
+/// Dependencies that one look of the settler reads.
+const MISSED_MAX: i64 = 5_000;
+/// How often one settling goes from jobs that have ended to jobs that end by this. Of longer chains of
+/// consequences, the settler finds the rest.
+const CASCADES_MAX: usize = 100;
+
+/// What follows from ends of jobs.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Queues of the waiters that may run now.
+    pub(super) queues: BTreeSet<Arc<str>>,
+}
+
+/// Where a look of the settler goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DependencyPlace {
+    waiter: JobId,
+    number: i32,
+}
+
+/// Ends of jobs that are not recorded for the jobs that wait for them.
+#[derive(Debug, Default)]
+pub(super) struct MissedEnds {
+    /// They have ended.
+    pub(super) jobs: Vec<JobId>,
+    /// They were cancelled, and have children that wait.
+    pub(super) parents: Vec<JobId>,
+    /// Where the next look goes on; `None` at the end.
+    pub(super) next: Option<DependencyPlace>,
+}
+
+/// Writes which jobs wait for which, and blocks those that wait.
+pub(super) async fn insert(db: &Db, dependencies: &[NewDependency]) -> Result<(), Fault> {
+    if dependencies.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("sql/insert_dependencies.sql"))
+        .bind(dependencies.iter().map(|one| one.waiter).collect::<Vec<_>>())
+        .bind(dependencies.iter().map(|one| one.number).collect::<Vec<_>>())
+        .bind(dependencies.iter().map(|one| one.job).collect::<Vec<_>>())
+        .bind(dependencies.iter().map(|one| one.name.as_str()).collect::<Vec<_>>())
+        .bind(dependencies.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    let waiters: BTreeSet<JobId> = dependencies.iter().map(|one| one.waiter).collect();
+    block(db, &waiters.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Takes jobs that no node holds out of the sight of claims, until those that they wait for have ended.
+pub(super) async fn block(db: &Db, waiters: &[JobId]) -> Result<(), Fault> {
+    sqlx::query(include_str!("sql/block_jobs.sql")).bind(waiters).execute(db).await?;
+    Ok(())
+}
+
+/// As [`settle`], in a transaction of its own.
+pub(super) async fn settle_ended(database: &Database, ended: &[JobId]) -> Result<(Receipt, Settled), Fault> {
+    let tx = database.begin(TransactionOptions::new("forge.jobs", store::LOCK_LIMIT)).await?;
+    match settle(&tx.db(), ended).await {
+        Ok(settled) => Ok((tx.commit().await?, settled)),
+        Err(fault) => {
+            tx.rollback().await;
+            Err(fault)
+        }
+    }
+}
+
+/// Records for the waiters of jobs how these have ended, and does what follows, in the transaction of `db`.
+pub(super) async fn settle(db: &Db, ended: &[JobId]) -> Result<Settled, Fault> {
+    let mut settled = Settled::default();
+    let mut ended = ended.to_vec();
+    for _ in 0..CASCADES_MAX {
+        if ended.is_empty() {
+            break;
+        }
+        sqlx::query(include_str!("sql/lock_waiters.sql")).bind(&ended).fetch_all(db).await?;
+        let record = sqlx::query_scalar(include_str!("sql/record_ends.sql")).bind(&ended).fetch_all(db);
+        let waiters: BTreeSet<JobId> = record.await?.into_iter().collect();
+        let waiters: Vec<JobId> = waiters.into_iter().collect();
+        let mut consequences = cancel_children(db, &ended).await?;
+        if !waiters.is_empty() {
+            settled.queues.extend(wake(db, &waiters).await?);
+            let broken =
+                sqlx::query_scalar::<_, JobId>(include_str!("sql/cancel_broken_steps.sql")).bind(&waiters);
+            consequences.extend(broken.fetch_all(db).await?);
+        }
+        sync_progress(db, &consequences).await?;
+        ended = consequences;
+    }
+    Ok(settled)
+}
+
+/// Lets those of the waiters run that wait for nothing more. Returns their queues.
+pub(super) async fn wake(db: &Db, waiters: &[JobId]) -> Result<BTreeSet<Arc<str>>, Fault> {
+    let queues: Vec<String> =
+        sqlx::query_scalar(include_str!("sql/wake_waiters.sql")).bind(waiters).fetch_all(db).await?;
+    Ok(queues.into_iter().map(Arc::from).collect())
+}
+
+/// Ends the waiting children of those of `parents` that were cancelled. Returns the children.
+async fn cancel_children(db: &Db, parents: &[JobId]) -> Result<Vec<JobId>, Fault> {
+    Ok(sqlx::query_scalar(include_str!("sql/cancel_children.sql")).bind(parents).fetch_all(db).await?)
+}
+
+/// Jobs were brought back from the history, in the transaction of `db`: the jobs that wait for them wait
+/// again, also the jobs of a chain that their ends had cancelled.
+pub(super) async fn reopen(db: &Db, jobs: &[JobId]) -> Result<(), Fault> {
+    let mut back = jobs.to_vec();
+    for _ in 0..CASCADES_MAX {
+        if back.is_empty() {
+            break;
+        }
+        let reopen = sqlx::query_scalar(include_str!("sql/reopen_dependencies.sql")).bind(&back);
+        back = reopen.fetch_all(db).await?;
+        sync_progress(db, &back).await?;
+    }
+    Ok(())
+}
+
+/// The jobs that `job` has waited for, or waits for.
+pub(super) async fn waited(db: &Db, job: JobId) -> Result<Vec<WaitedJob>, Fault> {
+    let rows = sqlx::query(include_str!("sql/list_dependencies.sql")).bind(job).fetch_all(db).await?;
+    rows.iter().map(read_waited).collect()
+}
+
+fn read_waited(row: &PgRow) -> Result<WaitedJob, Fault> {
+    let unknown = |label: &str| Fault::new(Code::Internal, format!("`{label}` is unknown to this version"));
+    let (kind, ended): (&str, Option<&str>) = (row.try_get("kind")?, row.try_get("ended")?);
+    let ended = ended.map(|label| JobStatus::parse(label).ok_or_else(|| unknown(label))).transpose()?;
+    let kind = DependencyKind::parse(kind).ok_or_else(|| unknown(kind))?;
+    Ok(WaitedJob { job: row.try_get("job_id")?, name: row.try_get("name")?, kind, ended })
+}
+
+/// How those of `jobs` have ended that are in the history.
+pub(super) async fn ends(db: &Db, jobs: &[JobId]) -> Result<HashMap<JobId, JobEnd>, Fault> {
+    if jobs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(include_str!("sql/list_outcomes_of_jobs.sql")).bind(jobs).fetch_all(db).await?;
+    let end = |row: &PgRow| {
+        let job: JobId = row.try_get("id")?;
+        Ok(end_of_row(row, store::status(row)?)?.map(|end| (job, end)))
+    };
+    rows.iter().filter_map(|row| end(row).transpose()).collect()
+}
+
+/// Looks for ends of jobs that are not recorded for the jobs that wait for them.
+pub(super) async fn find_missed(db: &Db, after: Option<DependencyPlace>) -> Result<MissedEnds, Fault> {
+    let row = sqlx::query(include_str!("sql/list_missed_ends.sql"))
+        .bind(after.map(|place| place.waiter))
+        .bind(after.map(|place| place.number))
+        .bind(MISSED_MAX)
+        .fetch_one(db)
+        .await?;
+    let (waiter, number): (Option<JobId>, Option<i32>) =
+        (row.try_get("next_waiter")?, row.try_get("next_number")?);
+    Ok(MissedEnds {
+        jobs: row.try_get::<Option<_>, _>("ended")?.unwrap_or_default(),
+        parents: row.try_get::<Option<_>, _>("cancelled_parents")?.unwrap_or_default(),
+        next: waiter.zip(number).map(|(waiter, number)| DependencyPlace { waiter, number }),
+    })
+}

@@ -1,0 +1,54 @@
+-- Called by job/dependencies.rs when jobs were brought back from the history, in the same transaction: $1 the
+-- jobs. Index forge_job_dependencies_job, primary keys. Locks the rows that it changes. A job that still
+-- waits for one of them waits for its new end, and the jobs of a chain that its end has cancelled wait again,
+-- also those that were brought back with it. Returns those that were not.
+WITH broken AS (
+    SELECT waiter_id FROM forge_job_dependencies WHERE job_id = ANY ($1) AND broke
+), brought AS (
+    SELECT id, waits, is_awaited
+    FROM forge_jobs
+    CROSS JOIN LATERAL (
+        SELECT id IN (SELECT waiter_id FROM broken) AS waits,
+               EXISTS (SELECT FROM forge_job_dependencies WHERE job_id = forge_jobs.id) AS is_awaited
+    ) AS found
+    WHERE (id = ANY ($1) OR id IN (SELECT waiter_id FROM broken))
+      AND node_id IS NULL
+      AND (waits OR is_awaited)
+), noted AS (
+    UPDATE forge_jobs job
+    SET awaited = coalesce(awaited, is_awaited),
+        ready = ready AND NOT waits,
+        blocked_by = CASE WHEN waits THEN 'jobs' ELSE blocked_by END,
+        due_at = CASE WHEN waits THEN coalesce(due_at, run_at) ELSE due_at END,
+        run_at = CASE WHEN waits THEN '9999-12-31' ELSE run_at END,
+        batched = batched AND NOT waits
+    FROM brought
+    WHERE job.id = brought.id
+), back AS (
+    DELETE FROM forge_job_history step
+    USING forge_job_dependencies dependency
+    WHERE dependency.job_id = ANY ($1) AND dependency.broke AND step.id = dependency.waiter_id
+      AND step.status = 'cancelled'
+    RETURNING step.*
+), waiting AS (
+    INSERT INTO forge_jobs (
+        id, name, queue, priority, attempts_max, claim, ready, run_at, args, identity, trace, last_error,
+        created_at, concurrency_key, rate_key, timeout_ms, blocked_by, due_at
+    )
+    SELECT id, name, queue, priority, attempts_max, claim, false, '9999-12-31', args, identity, trace, last_error,
+           created_at, concurrency_key, rate_key, timeout_ms, 'jobs', now()
+    FROM back
+    RETURNING id
+), reopened AS (
+    UPDATE forge_job_dependencies dependency
+    SET ended = NULL, broke = false
+    WHERE dependency.job_id = ANY ($1)
+      AND (
+          dependency.waiter_id IN (SELECT id FROM waiting UNION ALL SELECT id FROM brought WHERE waits)
+          OR dependency.waiter_id IN (
+              SELECT waiter.id FROM forge_jobs waiter
+              WHERE waiter.id = dependency.waiter_id AND waiter.blocked_by = 'jobs'
+          )
+      )
+)
+SELECT id FROM waiting

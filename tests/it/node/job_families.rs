@@ -1,0 +1,195 @@
+//! Jobs that wait for jobs, on real nodes.
+
+use std::time::Instant;
+
+use forge_actors::test_signals::Step;
+use forge_tests::{Client, Database, Signal, Signals, Socket, probe, until};
+use serde_json::{Value, json};
+
+use super::job_results::{await_job, await_status};
+use super::jobs::{LONG, await_history, nothing_is_left, worker_on};
+use super::stage::PATIENCE;
+
+/// Dispatches a family of jobs, and follows the one at its end.
+async fn start(client: &Client, function: &str, arguments: Value) -> (Value, Socket) {
+    let ana = probe::token("ana");
+    let reply = client.call(&format!("families.{function}"), arguments, Some(&ana)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let job = reply.data().clone();
+    let (mut socket, _) = Socket::hello(client.base(), Some(&ana)).await;
+    socket.subscribe(1, "forge.jobStatus", json!({ "id": job })).await;
+    (job, socket)
+}
+
+async fn ended(socket: &mut Socket) -> Value {
+    await_job(socket, |job| !job["finishedAt"].is_null() && job.get("finishedAt").is_some()).await
+}
+
+async fn notes(database: &Database, what: &str) -> i64 {
+    database.value(&format!("select count(*) from probe_effects where what = '{what}'")).await
+}
+
+#[tokio::test]
+async fn a_parent_waits_for_its_children_without_a_worker() {
+    let database = Database::create().await;
+    // One worker: a parent that kept it would wait for ever.
+    let node = worker_on(&database, "concurrency = 1\nqueue_share = 1.0").start().await;
+    let (parent, mut socket) =
+        start(node.client(), "start_parent", json!({ "key": "a", "children": 40, "ms": 0 })).await;
+    assert_eq!(ended(&mut socket).await["result"], json!(820));
+    assert_eq!(notes(&database, "child").await, 40, "each child once");
+    assert_eq!(notes(&database, "parent").await, 2, "before the wait and after it");
+    let attempts =
+        "select attempt || ' of ' || attempts_max from forge_job_history where name = 'families.parent'";
+    assert_eq!(database.value::<String>(attempts).await, "1 of 2", "the wait has spent none");
+    nothing_is_left(&database).await;
+    let shown = node.client().call("forge.job", json!({ "id": parent }), Some(&probe::admin_token())).await;
+    assert_eq!(shown.data()["waited"], json!({ "completed": 40, "failed": 0, "cancelled": 0, "open": 0 }));
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_job_waits_twice_and_reads_what_each_child_returned() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let (_, mut socket) = start(node.client(), "start_mixed", json!({ "key": "a" })).await;
+    let result = ended(&mut socket).await["result"].clone();
+    let expected = "7 1 9; 3 completed, 1 failed, 3 of one handler; the child fails, as asked";
+    assert_eq!(result, json!(expected));
+    assert_eq!(notes(&database, "first wait over").await, 2, "what is before the second wait runs again");
+    let (_, mut socket) = start(node.client(), "start_forgetful", json!({ "key": "b" })).await;
+    let forgotten = ended(&mut socket).await;
+    assert_eq!(forgotten["status"], "dead_letter");
+    let error: String =
+        database.value("select last_error from forge_job_history where name = 'families.forgetful'").await;
+    assert!(error.contains("1 children that it has not waited for"), "{error}");
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_ends_with_its_last_job_also_when_members_failed() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let batch = json!({ "key": "a", "count": 30, "fails": 30 });
+    let (_, mut socket) = start(node.client(), "start_batch", batch).await;
+    assert_eq!(ended(&mut socket).await["result"], json!("29 completed, 1 failed, sum 435"));
+    assert_eq!(notes(&database, "finale").await, 1);
+    let (_, mut socket) =
+        start(node.client(), "start_batch", json!({ "key": "b", "count": 0, "fails": 0 })).await;
+    assert_eq!(ended(&mut socket).await["result"], json!("0 completed, 0 failed, sum 0"), "an empty batch");
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_failed_job_of_a_chain_ends_the_rest_and_a_retry_brings_it_back() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let (last, mut socket) = start(node.client(), "start_chain", json!({ "key": "a" })).await;
+    let cancelled = await_status(&mut socket, "cancelled").await;
+    assert_eq!(cancelled["failure"]["code"], "CANCELLED", "{cancelled}");
+    await_history(&database, "cancelled: 1, completed: 1, dead_letter: 1", PATIENCE).await;
+    let reason =
+        format!("select last_error from forge_job_history where id = '{}'", last.as_str().unwrap_or(""));
+    let reason: String = database.value(&reason).await;
+    assert!(
+        reason.starts_with("the job before it in its chain, families.link ")
+            && reason.ends_with("ended as dead_letter"),
+        "{reason}"
+    );
+    database.execute("insert into probe_effects (key, what, pid) values ('a', 'mended', 0)").await;
+    let failed: String =
+        database.value("select id::text from forge_job_history where status = 'dead_letter'").await;
+    let retried =
+        node.client().call("forge.retryJob", json!({ "id": failed }), Some(&probe::admin_token())).await;
+    assert_eq!(retried.status, 200, "{}", retried.text);
+    assert_eq!(await_status(&mut socket, "completed").await["result"], json!("123"));
+    await_history(&database, "completed: 3", PATIENCE).await;
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn children_that_wait_end_with_their_parent() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "concurrency = 2\nqueue_share = 1.0\nprefetch_max = 0").start().await;
+    let long = json!({ "key": "a", "children": 12, "ms": 1_500 });
+    let (parent, mut socket) = start(node.client(), "start_parent", long).await;
+    until("two children run", PATIENCE, || async {
+        let running = "select count(*) from forge_unfinished_jobs where name = 'families.child' and node_id is not null";
+        (database.value::<i64>(running).await == 2).then_some(())
+    })
+    .await;
+    let ana = probe::token("ana");
+    let cancelled = node.client().call("forge.cancelMyJob", json!({ "id": parent }), Some(&ana)).await;
+    assert_eq!(cancelled.data()["status"], "cancelled", "{}", cancelled.text);
+    await_status(&mut socket, "cancelled").await;
+    await_history(&database, "cancelled: 11, completed: 2", PATIENCE).await;
+    let reason: Vec<String> = database
+        .column("select distinct split_part(last_error, ' ', 4) from forge_job_history where name = 'families.child' and status = 'cancelled'")
+        .await;
+    assert_eq!(reason, ["parent"], "cancelled with its parent");
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_node_killed_before_it_has_woken_a_parent_leaves_that_to_the_leader() {
+    let database = Database::create().await;
+    let signals = Signals::new();
+    let hold = signals.hold(Step::JobsSettling, "jobs");
+    let mut killed = worker_on(&database, "lease = \"2s\"").signals(&signals).start().await;
+    let (parent, _) =
+        start(killed.client(), "start_parent", json!({ "key": "a", "children": 1, "ms": 0 })).await;
+    signals.reached(Step::JobsSettling, "jobs", 1).await;
+    await_history(&database, "completed: 1", PATIENCE).await;
+    killed.process().signal(Signal::KILL);
+    killed.process().ended(PATIENCE).await;
+    let waits = "select blocked_by from forge_jobs where name = 'families.parent'";
+    assert_eq!(
+        database.value::<String>(waits).await,
+        "jobs",
+        "its only child has ended, and its end is not recorded"
+    );
+    drop(hold);
+    let other = worker_on(&database, "lease = \"2s\"").start().await;
+    let began = Instant::now();
+    await_history(&database, "completed: 2", LONG).await;
+    println!("woken {:?} after the start of another node", began.elapsed());
+    let result =
+        format!("select result::text from forge_job_history where id = '{}'", parent.as_str().unwrap_or(""));
+    assert_eq!(database.value::<String>(&result).await, "1");
+    nothing_is_left(&database).await;
+    assert_eq!(other.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn families_survive_the_death_of_nodes() {
+    let database = Database::create().await;
+    let config = "lease = \"2s\"\nconcurrency = 8";
+    let mut first = worker_on(&database, config).start().await;
+    let others = [worker_on(&database, config).start().await, worker_on(&database, config).start().await];
+    let client = others[0].client();
+    for family in 0..6 {
+        let key = format!("f{family}");
+        let arguments = json!({ "key": key, "children": 40, "ms": 30 });
+        let reply = client.call("families.start_parent", arguments, Some(&probe::token("ana"))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    until("a third of the children has run", LONG, || async {
+        (notes(&database, "child").await >= 80).then_some(())
+    })
+    .await;
+    first.process().signal(Signal::KILL);
+    first.process().ended(PATIENCE).await;
+    await_history(&database, "completed: 246", LONG).await;
+    nothing_is_left(&database).await;
+    assert_eq!(notes(&database, "child").await, 240, "each child once");
+    let results =
+        "select string_agg(distinct result::text, ' ') from forge_job_history where name = 'families.parent'";
+    assert_eq!(database.value::<String>(results).await, "820");
+    for node in others {
+        assert_eq!(node.stop(PATIENCE).await.code(), 0);
+    }
+}

@@ -1,0 +1,216 @@
+//! Jobs that wait for jobs: the end of the last one wakes the waiter, once.
+
+use std::time::Duration;
+
+use forge_actors::kernel::ids::JobId;
+use forge_tests::until;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
+
+use super::job::Bench;
+
+const LOCK: &str = include_str!("../../../forge-actors/src/job/sql/lock_waiters.sql");
+const RECORD: &str = include_str!("../../../forge-actors/src/job/sql/record_ends.sql");
+const WAKE: &str = include_str!("../../../forge-actors/src/job/sql/wake_waiters.sql");
+const BREAK: &str = include_str!("../../../forge-actors/src/job/sql/cancel_broken_steps.sql");
+const ORPHANS: &str = include_str!("../../../forge-actors/src/job/sql/cancel_children.sql");
+const REOPEN: &str = include_str!("../../../forge-actors/src/job/sql/reopen_dependencies.sql");
+const RETRY: &str = include_str!("../../../forge-actors/src/job/sql/retry_jobs.sql");
+const MISSED: &str = include_str!("../../../forge-actors/src/job/sql/list_missed_ends.sql");
+
+/// Where the next look goes on, jobs that have ended, and parents that were cancelled.
+type Missed = (Option<JobId>, Option<i32>, Option<Vec<JobId>>, Option<Vec<JobId>>);
+
+impl Bench {
+    /// Inserts a job that waits for `count` others, and those; of one `kind`.
+    async fn put_family(&self, count: u32, kind: &str) -> (JobId, Vec<JobId>) {
+        let parent = JobId::new();
+        let members: Vec<JobId> = (0..count).map(|_| JobId::new()).collect();
+        let columns = "id, name, queue, priority, attempts_max, ready, run_at, args";
+        self.run(&format!(
+            "INSERT INTO forge_jobs ({columns}, blocked_by, due_at)
+             VALUES ('{parent}', 'mail.sum', 'mail', 50, 3, false, '9999-12-31', '{{}}', 'jobs', now())"
+        ))
+        .await;
+        for (number, member) in members.iter().enumerate() {
+            self.run(&format!(
+                "INSERT INTO forge_jobs ({columns}, awaited)
+                 VALUES ('{member}', 'mail.send', 'mail', 50, 3, true, now(), '{{}}', true);
+                 INSERT INTO forge_job_dependencies (waiter_id, number, job_id, name, kind)
+                 VALUES ('{parent}', {number}, '{member}', 'mail.send', '{kind}')"
+            ))
+            .await;
+        }
+        (parent, members)
+    }
+
+    /// Ends a job, as an acknowledger does.
+    async fn end(&self, job: JobId, status: &str) {
+        self.run(&format!(
+            "WITH gone AS (DELETE FROM forge_jobs WHERE id = '{job}' RETURNING *)
+             INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, last_error, created_at)
+             SELECT id, name, queue, priority, '{status}', 1, attempts_max, 1, args, 'why', created_at FROM gone"
+        ))
+        .await;
+    }
+
+    async fn dependencies(&self) -> String {
+        let sql = "SELECT string_agg(coalesce(ended::text, 'open') || CASE WHEN broke THEN ' broke' ELSE '' END, ', ' ORDER BY waiter_id, number)
+                   FROM forge_job_dependencies";
+        self.value(sql).await
+    }
+
+    /// Waits until a session waits for a lock.
+    async fn lock_waiter(&self) {
+        let sql = "SELECT count(*) FROM pg_locks lock JOIN pg_stat_activity session USING (pid) WHERE NOT lock.granted AND session.datname = current_database()";
+        until("a session waits", Duration::from_secs(30), || async {
+            (self.value::<i64>(sql).await >= 1).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Records the ends for the waiters. Returns how many run now, and which jobs have ended by this.
+async fn settle(connection: &mut PgConnection, ended: &[JobId]) -> (usize, Vec<JobId>) {
+    connection.execute(sqlx::query(LOCK).bind(ended)).await.unwrap();
+    let mut waiters: Vec<JobId> =
+        sqlx::query_scalar(RECORD).bind(ended).fetch_all(&mut *connection).await.unwrap();
+    waiters.sort_unstable();
+    waiters.dedup();
+    let mut consequences: Vec<JobId> =
+        sqlx::query_scalar(ORPHANS).bind(ended).fetch_all(&mut *connection).await.unwrap();
+    let woken = sqlx::query(WAKE).bind(&waiters).fetch_all(&mut *connection).await.unwrap();
+    consequences
+        .extend(sqlx::query_scalar::<_, JobId>(BREAK).bind(&waiters).fetch_all(connection).await.unwrap());
+    (woken.len(), consequences)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_children_that_end_at_once_the_second_one_wakes_the_parent() {
+    let bench = Bench::open().await;
+    let (parent, children) = bench.put_family(2, "child").await;
+    for child in &children {
+        bench.end(*child, "completed").await;
+    }
+    let mut first = bench.scratch.connect().await;
+    let mut tx = first.begin().await.unwrap();
+    assert_eq!(settle(&mut tx, &children[..1]).await.0, 0, "the other one is open as far as it can see");
+    let second = tokio::spawn({
+        let (mut other, last) = (bench.scratch.connect().await, children[1]);
+        async move {
+            let mut tx = other.begin().await.unwrap();
+            let (woken, _) = settle(&mut tx, &[last]).await;
+            tx.commit().await.unwrap();
+            woken
+        }
+    });
+    bench.lock_waiter().await;
+    tx.commit().await.unwrap();
+    assert_eq!(second.await.unwrap(), 1, "it has waited for the first, and sees what that one has recorded");
+    let sql = format!(
+        "SELECT ready AND blocked_by IS NULL AND run_at <= now() FROM forge_jobs WHERE id = '{parent}'"
+    );
+    assert!(bench.value::<bool>(&sql).await);
+    assert_eq!(bench.dependencies().await, "completed, completed");
+    assert_eq!(settle(&mut first, &children).await.0, 0, "recorded twice, a parent is woken once");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_is_woken_once_however_many_settle_its_children() {
+    let bench = Bench::open().await;
+    let (_, children) = bench.put_family(60, "member").await;
+    let settlers = children.chunks(5).enumerate().map(|(number, part)| {
+        let (bench, part) = (&bench, part.to_vec());
+        async move {
+            let mut connection = bench.scratch.connect().await;
+            let mut woken = 0;
+            for child in part {
+                bench.end(child, if number % 3 == 0 { "dead_letter" } else { "completed" }).await;
+                let mut tx = connection.begin().await.unwrap();
+                woken += settle(&mut tx, &[child]).await.0;
+                tx.commit().await.unwrap();
+            }
+            woken
+        }
+    });
+    let woken: usize = futures::future::join_all(settlers).await.into_iter().sum();
+    assert_eq!(woken, 1);
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_was_not_recorded_is_found() {
+    let bench = Bench::open().await;
+    let (parent, children) = bench.put_family(5, "child").await;
+    bench.end(children[1], "completed").await;
+    bench.end(children[3], "failed").await;
+    let mut connection = bench.scratch.connect().await;
+    let mut found = Vec::new();
+    let (mut waiter, mut number): (Option<JobId>, Option<i32>) = (None, None);
+    loop {
+        let (next, place, ended, parents): Missed = sqlx::query_as(MISSED)
+            .bind(waiter)
+            .bind(number)
+            .bind(2_i64)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        found.extend(ended.unwrap_or_default());
+        assert_eq!(parents, None);
+        (waiter, number) = (next, place);
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [children[1], children[3]], "two rows at a time");
+    bench.end(parent, "cancelled").await;
+    let (_, _, _, parents): Missed = sqlx::query_as(MISSED)
+        .bind(None::<JobId>)
+        .bind(None::<i32>)
+        .bind(9_i64)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(parents, Some(vec![parent]));
+    bench.run(&format!("UPDATE forge_jobs SET status = 'claimed', claim = 1, node_id = gen_random_uuid(), lease_until = now() WHERE id = '{}'", children[0])).await;
+    let (_, cancelled) = settle(&mut connection, &[parent]).await;
+    assert_eq!(cancelled.len(), 2, "those that wait, and not the one that a node holds");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_chain_ends_and_waits_again() {
+    let bench = Bench::open().await;
+    let (second, first) = bench.put_family(1, "step").await;
+    bench.run("UPDATE forge_jobs SET awaited = true").await;
+    let third = JobId::new();
+    bench.run(&format!(
+        "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, blocked_by, due_at)
+         VALUES ('{third}', 'mail.sum', 'mail', 50, 3, false, '9999-12-31', '{{}}', 'jobs', now());
+         INSERT INTO forge_job_dependencies (waiter_id, number, job_id, name, kind) VALUES ('{third}', 0, '{second}', 'mail.sum', 'step')"
+    )).await;
+    let mut connection = bench.scratch.connect().await;
+    bench.end(first[0], "dead_letter").await;
+    assert_eq!(settle(&mut connection, &first).await, (0, vec![second]));
+    assert_eq!(settle(&mut connection, &[second]).await, (0, vec![third]));
+    assert_eq!(
+        bench.value::<i64>("SELECT count(*) FROM forge_job_history WHERE status = 'cancelled'").await,
+        2
+    );
+    // Brought back: the rest waits again, one after the other.
+    sqlx::query(RETRY).bind(&first).execute(&mut connection).await.unwrap();
+    let back: Vec<JobId> = sqlx::query_scalar(REOPEN).bind(&first).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(back, [second]);
+    let back: Vec<JobId> =
+        sqlx::query_scalar(REOPEN).bind([second]).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(back, [third]);
+    assert_eq!(bench.dependencies().await, "open, open");
+    let awaited: String = bench.value("SELECT string_agg(coalesce(awaited::text, 'no') || ' ' || ready::text, ', ' ORDER BY blocked_by NULLS FIRST, awaited) FROM forge_jobs").await;
+    assert_eq!(awaited, "true true, true false, no false");
+    for (job, next) in [(first[0], 1), (second, 1), (third, 0)] {
+        bench.end(job, "completed").await;
+        assert_eq!(settle(&mut connection, &[job]).await, (next, Vec::new()));
+    }
+    bench.scratch.drop().await;
+}
