@@ -16,6 +16,7 @@ await browse(async (visitors) => {
   const toast = (text) => admin.getByRole("status").getByText(text);
 
   tell("without crons, the page shows the code of the first one");
+  await admin.getByRole("navigation", { name: "Pages" }).waitFor();
   await admin.keyboard.press("g");
   await admin.keyboard.press("c");
   await page("No crons yet").waitFor();

@@ -46,7 +46,7 @@ export async function stopSession(page, node, id, asked) {
 /** Fails when a control of the page is outside of the window, or the page can be scrolled sideways. */
 export async function fits(page, what) {
   const outside = await page.evaluate(() => {
-    const shown = [...document.querySelectorAll("header button, header select, nav a, main input")].filter((one) => one.checkVisibility());
+    const shown = [...document.querySelectorAll("header button, header select, nav[aria-label=Pages] a, main input")].filter((one) => one.checkVisibility());
     const beyond = shown.filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < 0);
     const wide = document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [];
     return [...wide, ...beyond.map((one) => one.outerHTML.slice(0, 80))];

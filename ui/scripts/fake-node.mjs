@@ -70,6 +70,7 @@ function run(name, args, token) {
   if (name === "forge.actor") return { data: cluster.actor(args) };
   if (name === "forge.crashes") return { data: cluster.crashes(args) };
   const row = cluster.byKey.get(`${args.node}:${args.path}`);
+  if (row === undefined) return fault("NOT_FOUND", `The fake node has no ${name}`);
   if (row.kind === "listener") return fault("CONFLICT", "The listener is stopping already");
   if (name === "forge.restartActor") cluster.restart(row);
   if (name === "forge.stopActor") row.state = { is: "stopped" };

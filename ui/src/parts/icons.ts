@@ -5,6 +5,8 @@ export const ICONS = {
   actors: "M8 2.5v3M3.5 9.5v-2h9v2M8 5.5v2M2 9.5h3v4H2zM6.5 9.5h3v4h-3zM11 9.5h3v4h-3z",
   jobs: "M2.5 4h11M2.5 8h11M2.5 12h6M11 10.5l3 1.8-3 1.8z",
   crons: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 4.8V8l2.3 1.6",
+  limit: "M2.5 12a5.5 5.5 0 1 1 11 0M8 12l2.5-4",
+  clone: "M6 6h7v7H6zM10 3.5H3.5V10",
   search: "M7 11.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9ZM10.5 10.5l3 3",
   close: "M4 4l8 8M12 4l-8 8",
   pause: "M5.5 3.5v9M10.5 3.5v9",

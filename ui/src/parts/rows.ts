@@ -9,6 +9,11 @@ export function focusedRow(list: HTMLElement): string | null {
   return row?.querySelector(`[${ROW}]`)?.getAttribute(ROW) ?? null;
 }
 
+/** Focuses the row of `key`, if it is in the list. */
+export function focusRowOf(list: HTMLElement, key: string): void {
+  list.querySelector<HTMLElement>(`[${ROW}="${CSS.escape(key)}"]`)?.focus();
+}
+
 /** Focuses the row that is `step` rows from `from`, or from the first one. Returns its key. */
 export function focusRow(list: HTMLElement, from: string | null, step: number): string | null {
   const links = [...list.querySelectorAll<HTMLElement>(`[${ROW}]`)];

@@ -9,6 +9,7 @@ test("a chord is two keys", () => {
   const first = interpret(null, press("g"));
   expect(first).toEqual({ command: null, prefix: "g" });
   expect(interpret(first.prefix, press("a"))).toEqual({ command: "actors", prefix: null });
+  expect(interpret(first.prefix, press("j"))).toEqual({ command: "jobs", prefix: null });
   expect(interpret(first.prefix, press("o"))).toEqual({ command: "overview", prefix: null });
 });
 

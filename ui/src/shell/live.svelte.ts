@@ -37,13 +37,18 @@ class Pause {
 
 export const pause = new Pause();
 
-/** The data of a live query; during a pause the data of its start. A query without data at the start shows its first result. */
-export function pausable<Data>(live: { readonly data: Data | undefined }): { readonly data: Data | undefined } {
-  let last: Data | undefined;
+/**
+ * The data of a live query; during a pause the data of its start. A query without data at the start shows its first result, and so does one
+ * whose `view` changes: what its arguments are made of.
+ */
+export function pausable<Data>(live: { readonly data: Data | undefined }, view: () => string = () => ""): { readonly data: Data | undefined } {
+  let last: { readonly view: string; readonly data: Data } | undefined;
   const shown = $derived.by(() => {
-    if (pause.on && last !== undefined) return last;
-    last = live.data;
-    return last;
+    const now = view();
+    if (pause.on && last?.view === now) return last.data;
+    const { data } = live;
+    if (data !== undefined) last = { view: now, data };
+    return data;
   });
   return {
     get data() {

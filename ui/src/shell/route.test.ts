@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { CronId, NodeId } from "../forge/api";
+import type { CronId, JobId, NodeId } from "../forge/api";
 import { DEFAULT_ROUTE, parseKey, format, parse, type Route } from "./route";
 
 const BASE = "/_dashboard/";
@@ -35,6 +35,9 @@ test("a page has its own selection", () => {
   const crons: Route = { ...DEFAULT_ROUTE, page: "crons", search: "mail", cronView: "failing", cron: "0199" as CronId };
   expect(format(crons, BASE)).toBe("/_dashboard/crons?q=mail&state=failing&sel=0199");
   expect(read(format(crons, BASE))).toEqual(crons);
+  const jobs: Route = { ...DEFAULT_ROUTE, page: "jobs", search: "queue:mail args.user:7", job: "019a" as JobId, before: "0199" as JobId, isListOnly: true };
+  expect(format(jobs, BASE)).toBe("/_dashboard/jobs?q=queue:mail+args.user:7&queues=hidden&before=0199&sel=019a");
+  expect(read(format(jobs, BASE))).toEqual(jobs);
 });
 
 test("the overview keeps the node, and nothing else", () => {

@@ -1,12 +1,12 @@
 // The route of the dashboard: the page and all settings of its view. It is written into the address, so that a link shows the same view.
 
-import type { ActorSort, CronId, CronState, NodeId } from "../forge/api";
+import type { ActorSort, CronId, CronState, JobId, NodeId } from "../forge/api";
 
 const SORTS: readonly ActorSort[] = ["tree", "mailbox", "rate", "restarts", "busy"];
 const CRON_VIEWS: readonly CronView[] = ["active", "paused", "no_handler", "broken", "failing"];
-const PAGES: readonly Page[] = ["overview", "actors", "crons"];
+const PAGES: readonly Page[] = ["overview", "actors", "jobs", "crons"];
 
-export type Page = "overview" | "actors" | "crons" | "missing";
+export type Page = "overview" | "actors" | "jobs" | "crons" | "missing";
 
 /** The crons that a list shows: those in a state, or those whose newest run failed. */
 export type CronView = CronState | "failing";
@@ -27,6 +27,12 @@ export type Route = {
   readonly cronView: CronView | null;
   /** The cron that the panel shows. */
   readonly cron: CronId | null;
+  /** The job that the panel shows. */
+  readonly job: JobId | null;
+  /** Where the page of older jobs begins; null for the newest ones. */
+  readonly before: JobId | null;
+  /** The queues above the list of jobs are hidden. */
+  readonly isListOnly: boolean;
 };
 
 export const DEFAULT_ROUTE: Route = {
@@ -38,6 +44,9 @@ export const DEFAULT_ROUTE: Route = {
   selected: null,
   cronView: null,
   cron: null,
+  job: null,
+  before: null,
+  isListOnly: false,
 };
 
 /** Whether the page shows what belongs to single nodes, so that choosing a node changes it. */
@@ -73,6 +82,8 @@ export function parse(pathname: string, query: string, base: string): Route {
     }
     case "crons":
       return { ...route, cronView: CRON_VIEWS.find((known) => known === params.get("state")) ?? null, cron: selected as CronId | null };
+    case "jobs":
+      return { ...route, job: selected as JobId | null, before: (params.get("before") || null) as JobId | null, isListOnly: params.get("queues") === "hidden" };
   }
 }
 
@@ -91,6 +102,10 @@ export function format(route: Route, base: string): string {
   } else if (route.page === "crons") {
     put("state", route.cronView);
     put("sel", route.cron);
+  } else if (route.page === "jobs") {
+    put("queues", route.isListOnly ? "hidden" : null);
+    put("before", route.before);
+    put("sel", route.job);
   }
   // `:` and `/` are allowed in a query, and an actor's path stays readable with them.
   const query = params.toString().replaceAll("%3A", ":").replaceAll("%2F", "/");
