@@ -81,6 +81,15 @@ await browse(async (visitors) => {
   await ben.keyboard.press("Escape");
   await ben.getByRole("button", { name: "Notices", exact: true }).waitFor({ timeout: 60_000 });
 
+  tell("ana imports tasks, and sees how far the import is");
+  await ana.getByRole("button", { name: "Import…" }).click();
+  await ana.getByLabel("One title on each line").fill(Array.from({ length: 120 }, (_, number) => `Bed ${number}`).join("\n"));
+  await visitors.picture(ana, "import");
+  await ana.getByRole("button", { name: "Import 120" }).click();
+  await ana.getByRole("progressbar", { name: "Import" }).waitFor();
+  await ana.getByText("120 tasks are imported.").waitFor();
+  await isIn(ben, "Open", "Bed 119");
+
   tell("latency");
   const lags = [];
   for (let index = 0; index < 10; index++) {

@@ -2,6 +2,7 @@
 //!
 //! Each module holds its types, its errors and its handlers; `tasks::create` answers at `/rpc/tasks.create`.
 
+pub mod imports;
 pub mod notices;
 pub mod projects;
 pub mod tasks;

@@ -79,7 +79,7 @@ pub async fn list(ctx: &QueryContext) -> Result<Vec<NoticeLine>> {
     let select =
         "SELECT notices.id, notices.task, tasks.project, tasks.title, notices.seen, notices.created_at
         FROM notices JOIN tasks ON tasks.id = notices.task
-        WHERE recipient = $1 ORDER BY notices.id DESC LIMIT $2";
+        WHERE recipient = $1 ORDER BY notices.created_at DESC, notices.id DESC LIMIT $2";
     Ok(sqlx::query_as(select).bind(me).bind(PAGE).fetch_all(ctx.db()).await?)
 }
 

@@ -6,7 +6,7 @@ use super::projects::{Project, ProjectId};
 use super::users::{User, UserId};
 
 /// Tasks of a project that are not done.
-const OPEN_MAX: u32 = 500;
+pub(crate) const OPEN_MAX: u32 = 500;
 /// Tasks in one answer, unless the caller asks for more.
 const PAGE: u16 = 200;
 /// Tasks in one answer at most.
@@ -202,7 +202,7 @@ pub async fn restore(
 
 /// Fails unless `member` may add a task to the project. The lock on the project lets one addition count at a
 /// time: two at once could both count 499.
-async fn require_capacity(
+pub(crate) async fn require_capacity(
     ctx: &MutationContext,
     project: ProjectId,
     member: UserId,
