@@ -9,13 +9,14 @@
 //! scheduler, and of those that become free while the statement before is under way. A lone worker therefore
 //! waits for no other one, and the busier the node, the larger the batches.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::future::OptionFuture;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::leases::ClaimedJob;
 use super::limits::LimitedJob;
@@ -73,8 +74,8 @@ pub(super) struct ClaimerState {
     planner: ClaimPlanner<ClaimedJob>,
     /// The queues that this node serves.
     queues: BTreeSet<Arc<str>>,
-    /// The claim or promotion that is under way.
-    step: Option<oneshot::Receiver<StepResult>>,
+    /// The claims, or the promotion, that are under way.
+    steps: VecDeque<oneshot::Receiver<StepResult>>,
     /// [`ClaimerMessage::Begin`] is on its way.
     begin_scheduled: bool,
     /// The begin that is under way.
@@ -130,8 +131,8 @@ impl Claimer {
                 ClaimerMessage::Begin
             });
         }
-        if let Some(step) = state.planner.next(self.shared.leases.len()) {
-            state.step = Some(self.send_step(cx, step));
+        while let Some(step) = state.planner.next(self.shared.leases.len()) {
+            state.steps.push_back(self.send_step(cx, step));
         }
     }
 
@@ -276,10 +277,21 @@ impl Claimer {
     }
 
     fn claim_ended(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
-        let received = state.step.take().map(|mut step| step.try_recv());
-        let Some(Ok(StepResult { step, sent, reply })) = received else {
-            return;
-        };
+        // In the order in which they were sent, so that earlier jobs run first.
+        while let Some(step) = state.steps.front_mut() {
+            let received = step.try_recv();
+            if received.as_ref().is_err_and(|error| *error == TryRecvError::Empty) {
+                return;
+            }
+            state.steps.pop_front();
+            if let Ok(result) = received {
+                self.step_ended(cx, state, result);
+            }
+        }
+    }
+
+    fn step_ended(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, result: StepResult) {
+        let StepResult { step, sent, reply } = result;
         match (reply, step) {
             (Ok(StepReply::Claimed(records, blocked)), ClaimStep::Claim { queue, size }) => {
                 let lease = self.shared.config.lease;
@@ -431,7 +443,7 @@ impl Actor for Claimer {
         let mut state = ClaimerState {
             planner: ClaimPlanner::new(self.limits()),
             queues: BTreeSet::new(),
-            step: None,
+            steps: VecDeque::new(),
             begin_scheduled: false,
             begin: None,
             failures: 0,
@@ -483,8 +495,11 @@ impl Actor for Claimer {
             if let Some(Ok(begin)) = OptionFuture::from(state.begin.take()).await {
                 begin.jobs.into_iter().for_each(|job| shared.return_job(job));
             }
-            let step = OptionFuture::from(state.step.take()).await;
-            if let Some(Ok(StepResult { sent, reply: Ok(StepReply::Claimed(records, _)), .. })) = step {
+            for step in state.steps.drain(..) {
+                let Ok(StepResult { sent, reply: Ok(StepReply::Claimed(records, _)), .. }) = step.await
+                else {
+                    continue;
+                };
                 for record in records {
                     shared.return_job(shared.hold(record, sent, shared.config.lease));
                 }

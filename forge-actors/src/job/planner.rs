@@ -22,6 +22,9 @@ use crate::kernel::time::millis;
 
 /// Jobs of one claim.
 const BATCH_MAX: usize = 500;
+/// Claims that are under way at a time while full batches follow each other: the server works on one while
+/// the node reads the rows of the other.
+const CLAIMS_MAX: usize = 2;
 /// Full batches that follow each other faster than this widen the window.
 const FAST: Duration = millis(200);
 /// Full batches that follow each other slower than this narrow the window, which holds what is used up in
@@ -82,8 +85,11 @@ pub(super) struct ClaimPlanner<T> {
     busy_workers: HashMap<usize, Arc<str>>,
     /// Queues that may have work, in the order in which they are asked.
     pending_queues: VecDeque<Arc<str>>,
-    /// A claim or a promotion is under way.
-    busy: bool,
+    /// A promotion is under way. Then there is no claim.
+    promoting: bool,
+    /// Claims that are under way, and how many jobs they may bring.
+    claims: usize,
+    claiming: usize,
     promotion: Promotion,
     /// When the last claim came back full.
     full_since: Option<Instant>,
@@ -122,7 +128,9 @@ impl<T> ClaimPlanner<T> {
             free_workers: BTreeSet::new(),
             busy_workers: HashMap::new(),
             pending_queues: VecDeque::new(),
-            busy: false,
+            promoting: false,
+            claims: 0,
+            claiming: 0,
             promotion: Promotion::No,
             full_since: None,
         }
@@ -294,38 +302,49 @@ impl<T> ClaimPlanner<T> {
     }
 
     /// The statement to send now, when this node holds `held` jobs; it is answered with
-    /// [`claimed`](Self::claimed), [`promoted`](Self::promoted) or [`failed`](Self::failed). One at a time.
+    /// [`claimed`](Self::claimed), [`promoted`](Self::promoted) or [`failed`](Self::failed). A promotion is
+    /// sent alone; claims are sent one at a time, and two while full batches follow each other.
     pub(super) fn next(&mut self, held: usize) -> Option<ClaimStep> {
-        if self.busy {
+        if self.promoting {
             return None;
         }
-        let step = if self.promotion == Promotion::Due {
-            ClaimStep::Promote
-        } else if let Some(claim) = self.next_claim(held) {
-            claim
-        } else if self.promotion == Promotion::Wanted {
-            ClaimStep::Promote
-        } else {
-            return None;
-        };
-        if step == ClaimStep::Promote {
-            self.promotion = Promotion::No;
+        let claim = if self.promotion == Promotion::Due { None } else { self.next_claim(held) };
+        if let Some((queue, size)) = claim {
+            self.claims += 1;
+            self.claiming += size.limit;
+            return Some(ClaimStep::Claim { queue, size });
         }
-        self.busy = true;
-        Some(step)
+        if self.promotion == Promotion::No || self.claims > 0 {
+            return None;
+        }
+        self.promotion = Promotion::No;
+        self.promoting = true;
+        Some(ClaimStep::Promote)
     }
 
     /// A claim from the first queue whose jobs could begin, or be claimed ahead.
-    fn next_claim(&mut self, held: usize) -> Option<ClaimStep> {
+    fn next_claim(&mut self, held: usize) -> Option<(Arc<str>, ClaimSize)> {
+        let drains = self.full_since.is_some() && self.window > BATCH_MAX;
+        if self.claims >= if drains { CLAIMS_MAX } else { 1 } {
+            return None;
+        }
+        let held = held + self.claiming;
         let capacity = (self.limits.workers + self.window).saturating_sub(held).min(self.batch_max);
         if capacity == 0 || self.pending_queues.is_empty() {
             return None;
         }
+        let waiting = self.claimed.len() + self.claiming;
         // A window that is still half full is not worth a round trip.
-        let half_empty = self.claimed.len() <= self.window / 2;
+        let half_empty = waiting <= self.window / 2;
         let bytes_left = self.limits.prefetch_bytes_max.saturating_sub(self.claimed_sums.bytes);
-        let ahead =
-            if half_empty && bytes_left > 0 { self.window.saturating_sub(self.claimed.len()) } else { 0 };
+        let ahead = if half_empty && bytes_left > 0 { self.window.saturating_sub(waiting) } else { 0 };
+        if self.claims > 0 {
+            // The first claim has the free workers, and may have all the bytes that are left.
+            let limit = ahead.min(capacity);
+            let size = ClaimSize { limit, begin: 0, bytes_max: (bytes_left / CLAIMS_MAX).max(1) };
+            let queue = (limit > 0).then(|| self.pending_queues.pop_front()).flatten()?;
+            return Some((queue, size));
+        }
         // The workers that are left when every claimed job that may begin has one.
         let mut load = self.load.clone();
         let mut taken = 0;
@@ -339,8 +358,12 @@ impl<T> ClaimPlanner<T> {
         })?;
         let queue = self.pending_queues.remove(at)?;
         let begin = load.open_to(&queue).min(reported).min(limit);
-        let size = ClaimSize { limit, begin, bytes_max: bytes_left.max(1) };
-        Some(ClaimStep::Claim { queue, size })
+        if drains {
+            // A second claim may follow before this one has ended.
+            self.ask_again(&queue);
+        }
+        let bytes_max = if drains { bytes_left / CLAIMS_MAX } else { bytes_left }.max(1);
+        Some((queue, ClaimSize { limit, begin, bytes_max }))
     }
 
     /// A claim of this size returned these jobs, in the order in which they are to run; the first `begun` of
@@ -353,7 +376,7 @@ impl<T> ClaimPlanner<T> {
         begun: usize,
         now: Instant,
     ) {
-        self.busy = false;
+        self.claim_ended(size);
         let count = jobs.len();
         let bytes: usize = jobs.iter().map(self.limits.bytes_of).sum();
         let cut = count < size.limit && bytes >= size.bytes_max;
@@ -406,7 +429,7 @@ impl<T> ClaimPlanner<T> {
 
     /// A promotion made jobs of these queues ready.
     pub(super) fn promoted<'a>(&mut self, queues: impl IntoIterator<Item = &'a Arc<str>>) {
-        self.busy = false;
+        self.promoting = false;
         // Waking the queues must not ask for the next promotion.
         for queue in queues {
             self.ask_again(queue);
@@ -415,11 +438,21 @@ impl<T> ClaimPlanner<T> {
 
     /// The statement failed; it is planned again.
     pub(super) fn failed(&mut self, step: ClaimStep) {
-        self.busy = false;
         match step {
-            ClaimStep::Claim { queue, .. } => self.wake([&queue]),
-            ClaimStep::Promote => self.promotion_due(),
+            ClaimStep::Claim { queue, size } => {
+                self.claim_ended(size);
+                self.wake([&queue]);
+            }
+            ClaimStep::Promote => {
+                self.promoting = false;
+                self.promotion_due();
+            }
         }
+    }
+
+    fn claim_ended(&mut self, size: ClaimSize) {
+        self.claims -= 1;
+        self.claiming -= size.limit;
     }
 
     /// Takes out all jobs that no worker has.

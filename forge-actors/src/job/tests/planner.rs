@@ -321,6 +321,8 @@ fn a_worker_gets_jobs_behind_its_first_one_when_more_wait_than_there_are_workers
     });
     let mail = queue("mail");
     planner.serve(1);
+    planner.wake([&mail]);
+    assert_eq!(planner.next(0), claim("mail", 2));
     planner.claimed(Arc::clone(&mail), size(2, 0), jobs_of(&mail, 8), 0, Instant::now());
     planner.worker_free(0);
     let behind = |planner: &mut ClaimPlanner<QueuedJob>, queue: &str| -> Vec<u32> {
@@ -354,6 +356,51 @@ fn jobs_of_batch_leases_are_assigned_without_a_begin_and_in_their_turn() {
     assert_eq!(planner.begin_batch(), [(Arc::clone(&long), 0)], "the third worker that the queue may take");
     planner.begun([(Arc::clone(&long), 0)]);
     assert_eq!(number(planner.assign()), Some(0));
+    planner.wake([&mail]);
+    assert_eq!(planner.next(3), claim_and_begin("mail", 1, 1));
     planner.claimed(Arc::clone(&mail), size(1, 1), vec![(Arc::clone(&mail), 1)], 0, Instant::now());
     assert_eq!(planner.assign(), Some((3, (mail, 1))), "the kept worker");
+}
+
+#[test]
+fn two_claims_are_under_way_while_full_batches_follow_each_other() {
+    let mut planner = ClaimPlanner::new(PlannerLimits {
+        prefetch_max: 2_000,
+        needs_begin: |_: &QueuedJob| false,
+        ..limits_of_three_queues(2, 0)
+    });
+    let (mail, mut now) = (queue("mail"), Instant::now());
+    planner.serve(1);
+    planner.wake([&mail]);
+    let claimed = |planner: &mut ClaimPlanner<QueuedJob>| match planner.next(0) {
+        Some(ClaimStep::Claim { size, .. }) => size,
+        other => panic!("no claim but {other:?}"),
+    };
+    for _ in 0..16 {
+        let size = claimed(&mut planner);
+        assert_eq!(planner.next(0), None, "one at a time until the window is wide");
+        now += millis(10);
+        planner.claimed(Arc::clone(&mail), size, jobs_of(&mail, size.limit), 0, now);
+        while planner.oldest_claim().is_some() {
+            planner.worker_free(0);
+            planner.assign();
+            planner.assign_behind("mail");
+        }
+        if planner.window() > 1_000 {
+            break;
+        }
+    }
+    let (first, second) = (claimed(&mut planner), claimed(&mut planner));
+    assert_eq!((first.limit, second.limit, second.begin), (500, 500, 0));
+    assert_eq!(planner.next(0), None, "two are enough");
+    planner.failed(ClaimStep::Claim { queue: Arc::clone(&mail), size: first });
+    assert_eq!(claimed(&mut planner).limit, 500, "in place of the one that failed");
+    planner.promotion_due();
+    assert_eq!(planner.next(0), None, "a promotion waits for the claims");
+    planner.claimed(Arc::clone(&mail), second, Vec::new(), 0, now);
+    planner.claimed(Arc::clone(&mail), first, Vec::new(), 0, now);
+    assert_eq!(planner.next(0), Some(ClaimStep::Promote));
+    planner.promoted(&[mail]);
+    claimed(&mut planner);
+    assert_eq!(planner.next(0), None, "the queue is empty, so one claim is enough");
 }
