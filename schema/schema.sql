@@ -615,11 +615,12 @@ CREATE TABLE public.forge_jobs (
     aged_at timestamp with time zone,
     followed boolean,
     awaited boolean,
+    waits_for_jobs boolean,
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
     CONSTRAINT forge_jobs_begun CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status])) OR (attempt > 0))),
-    CONSTRAINT forge_jobs_blocked CHECK (((blocked_by IS NULL) = (due_at IS NULL))),
+    CONSTRAINT forge_jobs_blocked CHECK ((((blocked_by IS NOT NULL) OR (waits_for_jobs IS TRUE)) = (due_at IS NOT NULL))),
     CONSTRAINT forge_jobs_held_is_ready CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'retry'::public.forge_job_status])) OR ready)),
     CONSTRAINT forge_jobs_lease_whole CHECK (((lease_until IS NULL) = (node_id IS NULL))),
     CONSTRAINT forge_jobs_leased CHECK (((status = ANY (ARRAY['claimed'::public.forge_job_status, 'running'::public.forge_job_status])) = ((lease_until IS NOT NULL) AND (node_id IS NOT NULL)))),
@@ -629,7 +630,8 @@ CREATE TABLE public.forge_jobs (
     CONSTRAINT forge_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
     CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text)),
     CONSTRAINT forge_jobs_time CHECK (isfinite(run_at)),
-    CONSTRAINT forge_jobs_timeout CHECK ((timeout_ms > 0))
+    CONSTRAINT forge_jobs_timeout CHECK ((timeout_ms > 0)),
+    CONSTRAINT forge_jobs_waits CHECK (((blocked_by IS NULL) OR (waits_for_jobs IS NOT TRUE)))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
 COMMENT ON TABLE public.forge_jobs IS 'Jobs that are not finished. Finishing one moves its row to forge_job_history.';
@@ -644,12 +646,13 @@ COMMENT ON COLUMN public.forge_jobs.batched IS 'May be claimed in a batch lease,
 COMMENT ON COLUMN public.forge_jobs.losses IS 'How often a batch lease that held the job ran out.';
 COMMENT ON COLUMN public.forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
 COMMENT ON COLUMN public.forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
-COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for, or `jobs` when it waits for jobs, out of the sight of claims: its run_at is out of reach meanwhile.';
-COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a job that waits for a limit or for jobs.';
+COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for. Its run_at is 9999-12-31 meanwhile, so that neither promotions nor claims see it.';
+COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a job that waits for a limit or for jobs, restored when the wait ends.';
 COMMENT ON COLUMN public.forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 COMMENT ON COLUMN public.forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
 COMMENT ON COLUMN public.forge_jobs.followed IS 'Clients may follow the job: the node that runs it writes its begins and ends into forge_job_progress.';
 COMMENT ON COLUMN public.forge_jobs.awaited IS 'Another job waits for the end of this one: the node that runs it writes that into forge_job_dependencies.';
+COMMENT ON COLUMN public.forge_jobs.waits_for_jobs IS 'The job waits for other jobs, and is not claimed: its run_at is 9999-12-31 meanwhile.';
 CREATE TABLE public.forge_job_leases (
     id uuid NOT NULL,
     node_id uuid NOT NULL,
@@ -843,7 +846,8 @@ CREATE VIEW public.forge_unfinished_jobs AS
     forge_jobs.concurrency_key,
     forge_jobs.rate_key,
     forge_jobs.blocked_by,
-    forge_jobs.timeout_ms
+    forge_jobs.timeout_ms,
+    forge_jobs.waits_for_jobs
    FROM public.forge_jobs
 UNION ALL
  SELECT job.id,
@@ -872,9 +876,10 @@ UNION ALL
     NULL::text AS concurrency_key,
     NULL::text AS rate_key,
     NULL::text AS blocked_by,
-    job.timeout_ms
+    job.timeout_ms,
+    NULL::boolean AS waits_for_jobs
    FROM (public.forge_job_leases lease
-     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses, concurrency_key, rate_key, blocked_by, due_at, timeout_ms, aged_at))
+     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses, concurrency_key, rate_key, blocked_by, due_at, timeout_ms, aged_at, followed, awaited, waits_for_jobs))
   WHERE ((NOT (job.id = ANY (lease.gone))) AND (NOT (EXISTS ( SELECT
            FROM public.forge_job_history history
           WHERE (history.id = job.id)))));
@@ -955,6 +960,7 @@ CREATE INDEX forge_jobs_failing ON public.forge_jobs USING btree (id) WHERE (las
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_rate ON public.forge_jobs USING btree (rate_key) WHERE (ready AND (rate_key IS NOT NULL) AND (node_id IS NULL));
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
+CREATE INDEX forge_jobs_waiting ON public.forge_jobs USING btree (id) WHERE waits_for_jobs;
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
 CREATE TRIGGER forge_capture_delete AFTER DELETE ON public.forge_job_progress REFERENCING OLD TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
 ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_delete;

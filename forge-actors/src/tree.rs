@@ -15,7 +15,6 @@ use std::time::Duration;
 use crate::app::Catalog;
 use crate::app::cron::BeginCronRun;
 use crate::app::model::ModelRegistration;
-use crate::app::new_job::InsertJob;
 use crate::app::node::{Build, NodeSources, NodeView, Peers};
 use crate::app::token::Tokens;
 use crate::change::subsystem::{ChangeSubsystem, ReactiveModels};
@@ -31,8 +30,8 @@ use crate::function::subsystem::FunctionSubsystem;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::subsystem::{ClientContract, GatewayOptions, GatewaySubsystem};
 use crate::job::JOB_PROGRESS_TABLE;
-use crate::job::ends_subsystem::JobEndsSubsystem;
-use crate::job::insert::JobInserter;
+use crate::job::buffer::subsystem::JobBufferSubsystem;
+use crate::job::ends::subsystem::JobEndsSubsystem;
 use crate::job::subsystem::JobSubsystem;
 use crate::leader::subsystem::LeaderSubsystem;
 use crate::reactor::subsystem::ReactorSubsystem;
@@ -50,6 +49,7 @@ pub static SUBSYSTEMS: &[SubsystemEntry] = &[
     SubsystemEntry::of::<ChangeSubsystem>(),
     SubsystemEntry::of::<TelemetrySubsystem>(),
     SubsystemEntry::of::<JobEndsSubsystem>(),
+    SubsystemEntry::of::<JobBufferSubsystem>(),
     SubsystemEntry::of::<FunctionSubsystem>(),
     SubsystemEntry::of::<ClusterSubsystem>(),
     SubsystemEntry::of::<DashboardSubsystem>(),
@@ -189,8 +189,6 @@ fn provide(options: NodeOptions, tree: Arc<Tree>, readiness: Readiness, view: No
     node.provide(tree);
     node.provide(readiness);
     node.provide(view);
-    // Every node dispatches jobs, also one that runs none.
-    node.provide::<Arc<dyn InsertJob>>(Arc::new(JobInserter));
     node.provide::<Arc<dyn BeginCronRun>>(Arc::new(CronRunBeginner));
     node.provide(options.build);
     node.provide(options.catalog);

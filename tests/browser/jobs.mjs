@@ -104,7 +104,7 @@ await browse(async (visitors) => {
   tell("why a job waits");
   await filter.fill("queue:work wait:scheduled");
   await jobs.filter({ hasText: "jobs.work" }).getByRole("link").click();
-  await panel.getByLabel("Status").getByText(/Its time comes at \d{4}-/).waitFor();
+  await panel.getByLabel("Status").getByText(/It is scheduled for \d{4}-/).waitFor();
   await panel.getByRole("button", { name: "Cancel" }).click();
   await admin.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
   await toast("jobs.work is cancelled").waitFor();

@@ -82,7 +82,7 @@ pub async fn mixed(ctx: &JobContext, key: String) -> Result<String> {
     ctx.wait_for_jobs().await?;
     let (number, link, last) = (ctx.result(number).await?, ctx.result(link).await?, ctx.result(last).await?);
     let counts = ctx.waited_counts().await?;
-    let all = ctx.waited::<Child>().await?.len();
+    let all = ctx.waited_results::<Child>().await?.len();
     Ok(format!(
         "{number} {link} {last}; {} completed, {} failed, {all} of one handler; {}",
         counts.completed,
@@ -91,17 +91,24 @@ pub async fn mixed(ctx: &JobContext, key: String) -> Result<String> {
     ))
 }
 
-/// Dispatches a child, and ends without waiting for it.
+/// Dispatches a child, and ends without waiting for it, by `commit` or not.
 #[forge::job(queue = "work", attempts = 1)]
-pub async fn forgetful(ctx: &JobContext, key: String) -> Result<()> {
+pub async fn forgetful(ctx: &JobContext, key: String, commits: bool) -> Result<()> {
     ctx.dispatch_child(Link { key, n: 1 }).await?;
+    if commits {
+        ctx.commit(async |_| Ok(())).await?;
+    }
     Ok(())
 }
 
 /// Dispatches a forgetful job.
 #[forge::mutation]
-pub async fn start_forgetful(ctx: &MutationContext, key: String) -> Result<JobHandle<Forgetful>> {
-    ctx.dispatch(Forgetful { key }).handle().await
+pub async fn start_forgetful(
+    ctx: &MutationContext,
+    key: String,
+    commits: bool,
+) -> Result<JobHandle<Forgetful>> {
+    ctx.dispatch(Forgetful { key, commits }).handle().await
 }
 
 /// The last job of a batch: counts the members and adds what they returned.
@@ -109,7 +116,7 @@ pub async fn start_forgetful(ctx: &MutationContext, key: String) -> Result<JobHa
 pub async fn finale(ctx: &JobContext, key: String) -> Result<String> {
     ctx.call(Note { key, what: "finale".into() }).await?;
     let counts = ctx.waited_counts().await?;
-    let sum: u32 = ctx.waited::<Child>().await?.into_iter().filter_map(std::result::Result::ok).sum();
+    let sum: u32 = ctx.waited_results::<Child>().await?.into_iter().filter_map(std::result::Result::ok).sum();
     Ok(format!("{} completed, {} failed, sum {sum}", counts.completed, counts.failed))
 }
 
@@ -122,7 +129,7 @@ pub async fn link(ctx: &JobContext, key: String, n: u32) -> Result<String> {
             return Err(Fault::new(Code::Conflict, "the second job of the chain fails, as asked"));
         }
     }
-    match ctx.waited::<Link>().await?.pop() {
+    match ctx.waited_results::<Link>().await?.pop() {
         Some(before) => Ok(format!("{}{n}", before?)),
         None => Ok(n.to_string()),
     }

@@ -63,6 +63,12 @@ pub async fn work(ctx: &JobContext, key: String, ms: u32) -> Result<()> {
     .await
 }
 
+/// Dispatches a job, by way of the node's disk while the database is away.
+#[forge::action]
+pub async fn enqueue_buffered(ctx: &ActionContext, key: String) -> Result<DispatchOutcome> {
+    ctx.dispatch_buffered(Work { key, ms: 0 }).outcome().await
+}
+
 /// Does nothing.
 #[forge::job(queue = "quick")]
 pub async fn quick(_ctx: &JobContext, n: i64) -> Result<()> {

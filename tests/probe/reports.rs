@@ -74,7 +74,7 @@ pub async fn follow_publicly(ctx: &ActionContext, key: String) -> Result<JobHand
 #[forge::action(timeout = "20s")]
 pub async fn run(ctx: &ActionContext, key: String, wait_ms: Option<u32>) -> Result<Report, PaceError> {
     let wait = wait_ms.map_or(Duration::MAX, |ms| millis(u64::from(ms)));
-    Ok(ctx.run_job(Pace { key }).timeout(wait).await?)
+    Ok(ctx.run_job(Pace { key }).wait_max(wait).await?)
 }
 
 /// A job's own error.

@@ -35,15 +35,15 @@ impl ChildList {
         Arc::clone(self.known.get_or_init(|| children))
     }
 
-    /// The place of the child that the handler asks for now, from 0.
-    pub(super) fn next_place(&self) -> usize {
-        let mut place = 0;
+    /// The index of the child that the handler asks for now.
+    pub(super) fn next_index(&self) -> usize {
+        let mut index = 0;
         self.run.put(|run| {
             let run = run.get_or_insert_default();
-            place = run.asked;
+            index = run.asked;
             run.asked += 1;
         });
-        place
+        index
     }
 
     /// Adds a child that no former run has dispatched.
@@ -51,9 +51,14 @@ impl ChildList {
         self.run.put(|run| run.get_or_insert_default().new.push(child));
     }
 
-    /// Takes the children that are not written.
-    pub(super) fn take_new(&self) -> Vec<NewJob> {
-        self.run.take_part(|run| Some(std::mem::take(&mut run.new))).unwrap_or_default()
+    /// The children that are not written.
+    pub(super) fn new_jobs(&self) -> Vec<NewJob> {
+        self.run.take_part(|run| Some(run.new.clone())).unwrap_or_default()
+    }
+
+    /// They are written.
+    pub(super) fn written(&self) {
+        self.run.put(|run| run.get_or_insert_default().new.clear());
     }
 
     /// Whether a handler may end: it has waited for all of its children.
@@ -61,13 +66,14 @@ impl ChildList {
     /// # Errors
     /// When there are children that were never written.
     pub(super) fn check_end(&self) -> Result<()> {
-        match self.take_new().len() {
+        match self.new_jobs().len() {
             0 => Ok(()),
             children => Err(Fault::internal(format!(
                 "the handler has ended with {children} children that it has not waited for, so they do not \
                  exist: call `ctx.wait_for_jobs()` after `ctx.dispatch_child(..)`, or dispatch them with \
                  `ctx.dispatch(..)`"
-            ))),
+            ))
+            .without_retry()),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::app::auth::Auth;
 use crate::app::blocking::BlockingPool;
 use crate::app::cron::BeginCronRun;
 use crate::app::job::JobHandler;
+use crate::app::job_buffer::BufferJob;
 use crate::app::job_end::AwaitJobEnd;
 use crate::app::kind::{Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
@@ -64,6 +65,8 @@ pub struct Services {
     pub jobs: Arc<dyn InsertJob>,
     /// Waits for ends of jobs.
     pub job_ends: Arc<dyn AwaitJobEnd>,
+    /// Keeps dispatched jobs while the database is away.
+    pub job_buffer: Arc<dyn BufferJob>,
     /// Notes that runs of crons begin.
     pub crons: Arc<dyn BeginCronRun>,
     /// Signs and verifies tokens; `None` when no secret is configured.

@@ -1,7 +1,7 @@
 //! `ctx.dispatch(message)`: a job becomes a row.
 //!
 //! In a mutation the row is part of its transaction, so that the job exists if and only if the mutation
-//! committed. Actions and jobs have no transaction, so there the insert is a mutation of its own. Workers are
+//! committed. Actions, jobs and crons have no transaction, so there the insert is one of its own. Workers are
 //! woken after the commit; a row whose hint gets lost is found by the next poll of its queue.
 
 use std::future::IntoFuture;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::app::call::CallableFrom;
 use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::error::Result;
 use crate::app::handler::{Handler, Meta};
@@ -32,10 +33,11 @@ const ATTEMPTS_MAX: u32 = 1_000;
 const TIMEOUT_MIN: Duration = millis(1);
 const JOB_TIMEOUT_MAX: Duration = days(1);
 /// Jobs that one statement inserts.
-const PART_MAX: usize = 1_000;
+pub(super) const PART_MAX: usize = 1_000;
 
 /// Writes what is dispatched, from the context of the dispatching handler.
-type Enqueuer<'a, Jobs, Output> = Box<dyn FnOnce(Jobs) -> BoxFuture<'a, Result<Output>> + Send + 'a>;
+pub(super) type Enqueuer<'a, Jobs, Output> =
+    Box<dyn FnOnce(Jobs) -> BoxFuture<'a, Result<Output>> + Send + 'a>;
 
 /// A job about to be dispatched; awaiting this does it.
 #[must_use = "a dispatch does nothing until it is awaited"]
@@ -134,7 +136,12 @@ where
     }
 }
 
-impl<H> Dispatch<'_, H> {
+impl<'a, H> Dispatch<'a, H> {
+    /// The dispatch, with another way to write the job.
+    pub(super) fn enqueued_by(self, enqueue: Enqueuer<'a, NewJob, DispatchOutcome>) -> Self {
+        Self { enqueue, ..self }
+    }
+
     /// Lets the job wait for this time at least, by the database's clock; a hundred years at most. Takes the
     /// place of [`at`](Self::at).
     pub fn after(self, delay: Duration) -> Self {
@@ -310,7 +317,7 @@ impl DispatchableFrom<Mutation> for Job {
 
 impl DispatchableFrom<Action> for Job {
     fn enqueue(ctx: &ActionContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
-        Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+        Box::pin(enqueue_alone(ctx, job))
     }
 
     fn enqueue_all(ctx: &ActionContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
@@ -320,7 +327,7 @@ impl DispatchableFrom<Action> for Job {
 
 impl DispatchableFrom<Cron> for Job {
     fn enqueue(ctx: &CronContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
-        Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+        Box::pin(enqueue_alone(ctx, job))
     }
 
     fn enqueue_all(ctx: &CronContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
@@ -330,7 +337,7 @@ impl DispatchableFrom<Cron> for Job {
 
 impl DispatchableFrom<Self> for Job {
     fn enqueue(ctx: &JobContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
-        Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+        Box::pin(enqueue_alone(ctx, job))
     }
 
     fn enqueue_all(ctx: &JobContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
@@ -415,8 +422,24 @@ pub(crate) fn job_of(meta: &Meta, args: String, identity: Option<&Identity>) -> 
     })
 }
 
+/// Dispatches a job from a call that has no transaction: with one statement where one is enough, and with a
+/// mutation otherwise.
+async fn enqueue_alone<K>(ctx: &Ctx<K>, job: NewJob) -> Result<DispatchOutcome>
+where
+    K: Kind,
+    Mutation: CallableFrom<K>,
+{
+    if job.keys.expose().unique.is_none() && !job.followed {
+        let (identity, trace) = origin(ctx, ctx.identity())?;
+        if let Some(outcome) = ctx.scope.shared.services.jobs.insert_alone(&job, identity, trace).await? {
+            return Ok(outcome);
+        }
+    }
+    Ok(ctx.call(Enqueue { job }).await?)
+}
+
 /// The identity and the trace that a job carries which `ctx` dispatches in the name of `identity`.
-fn origin(ctx: &MutationContext, identity: Option<&Identity>) -> Result<(Option<String>, String)> {
+fn origin<K: Kind>(ctx: &Ctx<K>, identity: Option<&Identity>) -> Result<(Option<String>, String)> {
     let json = identity.map(serde_json::to_string).transpose().map_err(Fault::internal)?;
     Ok((json, ctx.scope.shared.invocation.trace.to_string()))
 }

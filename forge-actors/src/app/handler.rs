@@ -255,6 +255,12 @@ impl Meta {
         }
     }
 
+    /// Whether `name` is the name on the wire, or an alias.
+    pub fn is_named(&self, name: &str) -> bool {
+        let aliases = self.job_meta().map_or(&[][..], |job| job.aliases);
+        self.wire_name() == name || aliases.contains(&name)
+    }
+
     /// The name on the wire: `module.function`, the module being the innermost one.
     pub fn wire_name(&self) -> String {
         self.name.map_or_else(

@@ -141,7 +141,8 @@ pub enum JobStatus {
     Failed,
     /// Every attempt failed.
     DeadLetter,
-    /// A person ended it.
+    /// It was ended before it succeeded: by a person, with its parent, or because the job before it in its
+    /// chain has failed.
     Cancelled,
 }
 
@@ -303,7 +304,7 @@ pub trait RunningAttempt: KeepLines {
     /// The jobs that the job has waited for, in the order of their dispatch.
     fn waited(&self) -> BoxFuture<'_, Result<Vec<WaitedJob>>>;
 
-    /// How these of them have ended.
+    /// How those of `jobs` have ended that are in the history.
     fn ends<'a>(&'a self, jobs: &'a [JobId]) -> BoxFuture<'a, Result<HashMap<JobId, JobEnd>>>;
 
     /// Lets the job wait for its children, which `tx` has written, commits, and then wakes the workers of

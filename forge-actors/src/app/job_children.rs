@@ -37,7 +37,7 @@ pub struct WaitedCounts {
 }
 
 impl WaitedCounts {
-    /// Counts jobs.
+    /// Counts jobs by how they have ended; `None` is open.
     pub(crate) fn of(ended: impl Iterator<Item = Option<JobStatus>>) -> Self {
         let mut counts = Self::default();
         for status in ended {
@@ -55,13 +55,15 @@ impl WaitedCounts {
 }
 
 impl<K: RunsAsJob + PlansJobs> Ctx<K> {
-    /// Adds a job that this one waits for with [`wait_for_jobs`](Self::wait_for_jobs). It exists from then
-    /// on. In the run after the wait, the call returns the same child again: a handler dispatches its
-    /// children in the same order in each run. A handler that is `unique` is dispatched all the same.
+    /// Prepares a child of this job. It is inserted when [`wait_for_jobs`](Self::wait_for_jobs) suspends the
+    /// job, and not before. In the run after the wait, and in each later attempt, the call returns the same
+    /// child again, whatever its arguments are then: a handler dispatches its children in the same order in
+    /// each run. `unique` of the child's handler does not apply.
     ///
-    /// # Errors `PAYLOAD_TOO_LARGE` when the arguments are larger than the `input_max` of the child's
-    /// handler; `INTERNAL` for more than 10,000 children, and when the former run has dispatched another
-    /// child here.
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the `input_max` of the child's
+    /// handler; `INTERNAL` for more than 10,000 children, and when the former run has dispatched a child of
+    /// another handler here.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -85,11 +87,11 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
     {
         let known = self.children().await?;
         let children = &K::job(&self.resources).children;
-        let place = children.next_place();
-        let Some(child) = known.get(place) else {
-            if place >= JOB_DEPENDENCIES_MAX {
+        let index = children.next_index();
+        let Some(child) = known.get(index) else {
+            if index >= JOB_DEPENDENCIES_MAX {
                 let text = format!("a job waits for at most {JOB_DEPENDENCIES_MAX} children");
-                return Err(Fault::internal(text));
+                return Err(Fault::internal(text).without_retry());
             }
             let job = self.planned(&message)?.awaited();
             let handle = JobHandle::of(job.id);
@@ -97,13 +99,14 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
             return Ok(handle);
         };
         let name = H::META.wire_name();
-        if child.name != name {
+        if !H::META.is_named(&child.name) {
             return Err(Fault::internal(format!(
                 "child {} of this job is one of `{}`, as its former run has dispatched it, and not of \
                  `{name}`: a handler dispatches the same children in each run",
-                place + 1,
+                index + 1,
                 child.name
-            )));
+            ))
+            .without_retry());
         }
         Ok(JobHandle::of(child.job))
     }
@@ -112,15 +115,16 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
     /// handler begins anew when all of them have ended. In that run the call returns at once. So what stands
     /// before it runs again, as with every attempt.
     ///
-    /// When the job is cancelled meanwhile, children that wait end with it, and those that run end by
-    /// themselves.
+    /// When the job is cancelled meanwhile, children that wait end with it, and those that a node has claimed
+    /// run on.
     ///
-    /// # Errors In the run that waits: the error is how the request leaves the handler. `CONFLICT` when
-    /// another attempt has taken the job over; then no child exists.
+    /// # Errors
+    /// Always in the run that suspends the job: return the error with `?`, and do not catch it.
+    /// `CONFLICT` when another attempt has taken the job over; then no child exists.
     pub async fn wait_for_jobs(&self) -> Result<()> {
         let known = self.children().await?;
         let JobResources { attempt, children, .. } = K::job(&self.resources);
-        let jobs = children.take_new();
+        let jobs = children.new_jobs();
         let is_open = known.iter().any(|child| child.ended.is_none());
         if jobs.is_empty() && !is_open {
             return Ok(());
@@ -135,6 +139,7 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
             return Err(fault);
         }
         attempt.suspend(tx, self.scope.shared.after_commit.take_queues()).await?;
+        children.written();
         Err(Fault::suspended())
     }
 
@@ -153,7 +158,11 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
     /// #[forge::job]
     /// pub async fn book(ctx: &JobContext, pages: u32) -> Result<u32> {
     ///     let rendered = ctx.join((1..=pages).map(|page| Render { page })).await?;
-    ///     Ok(rendered.into_iter().filter_map(Result::ok).sum())
+    ///     let mut sum = 0;
+    ///     for page in rendered {
+    ///         sum += page?;
+    ///     }
+    ///     Ok(sum)
     /// }
     /// # fn main() {}
     /// ```
@@ -175,7 +184,8 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
 
     /// What a job has returned that this one has waited for.
     ///
-    /// # Errors [`CallError::App`] is the own error of the job's handler, [`CallError::Fault`] any other
+    /// # Errors
+    /// [`CallError::App`] is the own error of the job's handler, [`CallError::Fault`] any other
     /// reason for which it has ended without success. `NOT_FOUND` when it has not ended, or its history is
     /// deleted.
     pub async fn result<H: Handler>(&self, job: JobHandle<H>) -> JobOutcome<H> {
@@ -183,15 +193,15 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
         outcomes.into_iter().next().unwrap_or_else(|| Err(CallError::Fault(missing(job.id()))))
     }
 
-    /// What the jobs of the handler `H` have returned that this job has waited for, in the order of their
+    /// The results of those jobs of the handler `H` that this job has waited for, in the order of their
     /// dispatch: its children, the members of the batch that it ends, or the job before it in its chain.
     ///
     /// # Errors
     /// When the database fails; what the jobs failed with is in the list.
-    pub async fn waited<H: Handler>(&self) -> Result<Vec<JobOutcome<H>>> {
-        let name = H::META.wire_name();
+    pub async fn waited_results<H: Handler>(&self) -> Result<Vec<JobOutcome<H>>> {
         let waited = K::job(&self.resources).attempt.waited().await?;
-        let jobs: Vec<JobId> = waited.iter().filter(|job| job.name == name).map(|job| job.job).collect();
+        let of_handler = waited.iter().filter(|job| H::META.is_named(&job.name));
+        let jobs: Vec<JobId> = of_handler.map(|job| job.job).collect();
         self.outcomes::<H>(&jobs).await
     }
 
@@ -226,5 +236,10 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
 }
 
 fn missing(job: JobId) -> Fault {
-    Fault::new(Code::NotFound, format!("the job {job} has not ended, or its history is deleted"))
+    Fault::new(
+        Code::NotFound,
+        format!(
+            "the job {job} has not ended (`ctx.wait_for_jobs()` waits for it), or its history is deleted"
+        ),
+    )
 }

@@ -73,7 +73,8 @@ impl<K: RunsAsJob> Ctx<K> {
         &self,
         effect: impl AsyncFnOnce(&MutationContext) -> Result<T>,
     ) -> Result<T> {
-        let JobResources { attempt, result_of_effect, .. } = K::job(&self.resources);
+        let JobResources { attempt, result_of_effect, children, .. } = K::job(&self.resources);
+        children.check_end()?;
         let scope = self.scope.deeper()?;
         let tx = attempt.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
         let ctx = MutationContext::new(scope, MutationResources { db: tx.db() });

@@ -1,4 +1,4 @@
-//! What came of a job of a known handler.
+//! The end of a job, in the types of its handler.
 
 use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;

@@ -18,9 +18,6 @@ use crate::app::secret::Secret;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits::{JOB_CHAIN_MAX, JOB_DEPENDENCIES_MAX};
 
-/// Jobs that inserts take together.
-const PART_MAX: usize = 1_000;
-
 /// The members of a batch about to be dispatched; [`then`](JobBatch::then) does it.
 #[must_use = "a batch does nothing until `then` gives it its last job"]
 pub struct JobBatch<'a, K: Kind> {
@@ -39,7 +36,7 @@ pub struct JobChain<'a, H, K: Kind> {
 impl<K: PlansJobs> Ctx<K> {
     /// A batch: jobs of one handler that run independently of each other, and a job that runs when all of
     /// them have ended, also when some have ended without success. Its handler counts them with
-    /// `ctx.waited_counts()` and reads what they returned with `ctx.waited::<H>()`.
+    /// `ctx.waited_counts()` and reads what they returned with `ctx.waited_results::<H>()`.
     ///
     /// A batch may have no members: then its last job runs at once.
     ///
@@ -72,7 +69,7 @@ impl<K: PlansJobs> Ctx<K> {
     /// A chain: each job runs when the one before has succeeded. When one ends without success, those after
     /// it end as `cancelled`; they wait again when a person tries that one again.
     ///
-    /// A job of a chain reads what the one before has returned with `ctx.waited::<H>()`.
+    /// A job of a chain reads what the one before has returned with `ctx.waited_results::<H>()`.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -112,6 +109,10 @@ impl<'a, K: PlansJobs> JobBatch<'a, K> {
         H::Kind: DispatchableFrom<K>,
     {
         for message in members {
+            // One too many is enough to refuse the batch.
+            if self.members.as_ref().is_ok_and(|members| members.len() > JOB_DEPENDENCIES_MAX) {
+                break;
+            }
             let member = self.ctx.planned(&message).map(NewJob::awaited);
             match (&mut self.members, member) {
                 (Ok(members), Ok(member)) => members.push(member),
@@ -124,7 +125,8 @@ impl<'a, K: PlansJobs> JobBatch<'a, K> {
 
     /// Dispatches the batch with its last job, of which the handle is returned: the caller follows it.
     ///
-    /// # Errors `PAYLOAD_TOO_LARGE` when arguments are larger than the `input_max` of their handler,
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when arguments are larger than the `input_max` of their handler,
     /// `INTERNAL` for more than 10,000 members. No job exists then.
     pub fn then<H>(self, last: H) -> BoxFuture<'a, Result<JobHandle<H>>>
     where
@@ -137,7 +139,7 @@ impl<'a, K: PlansJobs> JobBatch<'a, K> {
             let last = NewJob { followed: true, ..last? };
             let handle = JobHandle::of(last.id);
             let mut jobs = members?;
-            check_count(jobs.len(), JOB_DEPENDENCIES_MAX, "batch")?;
+            check_count(jobs.len(), JOB_DEPENDENCIES_MAX, "batch (without its last job)")?;
             let dependencies = NewDependency::of(last.id, DependencyKind::Member, 0, &jobs);
             jobs.push(last);
             K::enqueue_plan(ctx, JobPlan { jobs, dependencies }).await?;
@@ -189,7 +191,7 @@ impl<'a, H: 'a, K: PlansJobs> IntoFuture for JobChain<'a, H, K> {
 
 fn check_count(count: usize, max: usize, what: &str) -> Result<()> {
     if count > max {
-        return Err(Fault::internal(format!("a {what} has at most {max} jobs, and this one has {count}")));
+        return Err(Fault::internal(format!("a {what} has at most {max} jobs")).without_retry());
     }
     Ok(())
 }
@@ -232,7 +234,7 @@ impl PlansJobs for Cron {
 
 /// Writes the rows of a plan in the transaction of `ctx`, and wakes the workers after the commit.
 pub(super) async fn insert_plan(ctx: &MutationContext, plan: &JobPlan) -> Result<()> {
-    for part in plan.jobs.chunks(PART_MAX) {
+    for part in plan.jobs.chunks(dispatch::PART_MAX) {
         dispatch::insert_together(ctx, part).await?;
     }
     let services = &ctx.scope.shared.services;

@@ -22,12 +22,14 @@ pub mod cron;
 pub mod cron_context;
 pub mod decoded;
 pub mod dispatch;
+mod dispatch_buffered;
 pub mod enumeration;
 pub mod error;
 pub mod handler;
 #[doc(hidden)]
 pub mod input;
 pub mod job;
+pub mod job_buffer;
 pub mod job_children;
 pub mod job_context;
 pub mod job_end;

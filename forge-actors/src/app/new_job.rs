@@ -39,6 +39,18 @@ pub trait InsertJob: Send + Sync + 'static {
     /// wait, but for a job that runs: that one is suspended.
     fn depend<'a>(&'a self, db: &'a Db, dependencies: &'a [NewDependency]) -> BoxFuture<'a, Result<()>>;
 
+    /// Inserts `job`, which is neither unique nor followed, with one statement that is a transaction of its
+    /// own, and wakes the workers. `None` while the database is away: nothing was tried.
+    ///
+    /// # Errors
+    /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the job may exist.
+    fn insert_alone<'a>(
+        &'a self,
+        job: &'a NewJob,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>>;
+
     /// Inserts jobs with one statement on `db`, of one caller.
     fn insert_all<'a>(
         &'a self,
@@ -61,13 +73,16 @@ pub enum DispatchOutcome {
     /// It has found this job with the same key, which has not begun, and has given it the new arguments and
     /// a new time.
     Deferred(JobId),
+    /// The database is away, and this job is kept on the disk of the node until it is back
+    /// (`ctx.dispatch_buffered`).
+    Buffered(JobId),
 }
 
 impl DispatchOutcome {
     /// The job.
     pub fn job(self) -> JobId {
         match self {
-            Self::New(job) | Self::Existing(job) | Self::Deferred(job) => job,
+            Self::New(job) | Self::Existing(job) | Self::Deferred(job) | Self::Buffered(job) => job,
         }
     }
 }

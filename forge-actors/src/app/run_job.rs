@@ -8,16 +8,17 @@ use serde_json::json;
 
 use crate::app::context::Ctx;
 use crate::app::dispatch::{Dispatch, DispatchableFrom};
-use crate::app::error::CallError;
+use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
 use crate::app::job_outcome::{JobOutcome, outcome_of};
 use crate::app::kind::{Action, Kind};
 use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::JobId;
 use crate::kernel::time::millis;
 
-/// A wait ends so much before the time limit of its handler, a tenth of what is left at most: the handler can
-/// answer yet.
+/// The wait ends this long before the action's own time limit, so that the action can still answer; a tenth
+/// of the time left at most.
 const MARGIN_MAX: Duration = millis(500);
 
 /// A job about to be dispatched and waited for; awaiting this does it.
@@ -43,12 +44,14 @@ impl<K: Kind> Ctx<K> {
     /// Queues a job, waits until it has ended, and returns what its handler has returned. The call gives up
     /// its place among the calls of the node while it waits.
     ///
-    /// The job goes on when the wait is over: after [`timeout`](AwaitedDispatch::timeout), or a moment before
-    /// the time limit of this handler.
+    /// The job goes on when the wait is over: after [`wait_max`](AwaitedDispatch::wait_max), or a moment
+    /// before the time limit of this handler.
     ///
-    /// # Errors [`CallError::App`] is the own error of the job's handler, [`CallError::Fault`] any other
-    /// reason for which the job has ended without success, after all of its attempts. `TIMEOUT` says that the
-    /// job goes on, with its id in `details.job`.
+    /// # Errors
+    /// [`CallError::App`] is the own error of the job's handler, [`CallError::Fault`] any other
+    /// reason for which the job has ended without success, after all of its attempts. `TIMEOUT`,
+    /// `OVERLOADED` (10,000 calls of the node wait) and `UNAVAILABLE` say that the job goes on; its id is in
+    /// `details.job`.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -57,7 +60,7 @@ impl<K: Kind> Ctx<K> {
     /// # pub async fn render(_ctx: &JobContext, pages: u32) -> Result<u32> { Ok(pages) }
     /// #[forge::action(timeout = "1m")]
     /// pub async fn render_now(ctx: &ActionContext, pages: u32) -> Result<u32> {
-    ///     Ok(ctx.run_job(Render { pages }).timeout(secs(30)).await?)
+    ///     Ok(ctx.run_job(Render { pages }).wait_max(secs(30)).await?)
     /// }
     /// # fn main() {}
     /// ```
@@ -73,7 +76,7 @@ impl<K: Kind> Ctx<K> {
 
 impl<H, K: Kind> AwaitedDispatch<'_, H, K> {
     /// Waits for this long at most.
-    pub fn timeout(self, limit: Duration) -> Self {
+    pub fn wait_max(self, limit: Duration) -> Self {
         Self { wait: limit, ..self }
     }
 }
@@ -91,13 +94,18 @@ impl<'a, H: Handler, K: Kind> IntoFuture for AwaitedDispatch<'a, H, K> {
             let wait = wait.min(left - MARGIN_MAX.min(left / 10));
             let _vacated = scope.place.upgrade().map(CallPlace::vacate);
             match tokio::time::timeout(wait, scope.services.job_ends.ended(job)).await {
-                Ok(end) => outcome_of::<H>(end.map_err(CallError::Fault)?),
+                Ok(Ok(end)) => outcome_of::<H>(end),
+                Ok(Err(fault)) => Err(goes_on(fault, job)),
                 Err(_) => {
                     let text = format!("the job {job} has not ended in time; it goes on");
-                    let fault = Fault::new(Code::Timeout, text).with_details(json!({ "job": job }));
-                    Err(CallError::Fault(fault))
+                    Err(goes_on(Fault::new(Code::Timeout, text), job))
                 }
             }
         })
     }
+}
+
+/// The wait has ended with `fault`, and the job has not.
+fn goes_on<E: AppError>(fault: Fault, job: JobId) -> CallError<E> {
+    CallError::Fault(fault.with_details(json!({ "job": job })))
 }

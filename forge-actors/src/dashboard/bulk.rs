@@ -82,7 +82,7 @@ pub struct BulkState {
     expected: Option<u32>,
 }
 
-/// Does the next batch of a bulk. Returns whether there is another one.
+/// Does the next batch of a bulk action, and returns how far the action is.
 #[forge_app_macros::mutation(name = "forge.bulkStep", internal, timeout = "60s")]
 pub async fn bulk_step(ctx: &MutationContext, job: JobId) -> Result<BulkState> {
     let BulkBatch { wake, goes_on, counts, expected } =

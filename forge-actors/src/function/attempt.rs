@@ -27,6 +27,7 @@ use crate::app::decoded::Decoded;
 use crate::app::job::RunningAttempt;
 use crate::app::job_result::kept;
 use crate::app::{Attempt, CronResources, JobResources, KindName};
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::time::fractional_millis;
@@ -57,6 +58,16 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
+    /// Why the attempt has failed, for the log.
+    pub fn error(&self) -> Option<String> {
+        match self {
+            Self::InvalidArguments(fault) | Self::Unrepeatable(fault) | Self::HandlerError(fault) => {
+                Some(error_chain(fault))
+            }
+            Self::Succeeded(_) | Self::Suspended | Self::Snoozed(_) | Self::Interrupted => None,
+        }
+    }
+
     /// The name of the result in the log.
     pub const fn as_str(&self) -> &'static str {
         match self {

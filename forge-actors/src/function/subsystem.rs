@@ -9,6 +9,7 @@ use super::{FunctionDeps, Functions, InFlightCall};
 use crate::app::Catalog;
 use crate::app::context::Services;
 use crate::app::cron::BeginCronRun;
+use crate::app::job_buffer::BufferJob;
 use crate::app::job_end::AwaitJobEnd;
 use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
@@ -47,13 +48,14 @@ impl Subsystem for FunctionSubsystem {
         let view = node.get::<NodeView>();
         let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
         let (jobs, crons) = (node.get::<Arc<dyn InsertJob>>(), node.get::<Arc<dyn BeginCronRun>>());
-        let job_ends = node.get::<Arc<dyn AwaitJobEnd>>();
+        let (job_ends, job_buffer) = (node.get::<Arc<dyn AwaitJobEnd>>(), node.get::<Arc<dyn BufferJob>>());
         let result_bytes_max = deps.config.result_bytes_max;
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
             jobs,
             job_ends,
+            job_buffer,
             crons,
             tokens,
             http,

@@ -1,5 +1,6 @@
 //! `[jobs]` in forge.toml.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,11 @@ pub struct JobConfig {
     /// after as long, up to 100. 0 lets priorities as they are.
     #[serde(with = "serde_duration")]
     pub age_after: Duration,
+    /// The folder in which this node keeps jobs that were dispatched with `ctx.dispatch_buffered` while the
+    /// database was away, relative to that of the configuration file.
+    pub buffer: PathBuf,
+    /// Bytes of jobs that this node keeps there at a time; further ones are refused. 0 turns the buffer off.
+    pub buffer_bytes_max: u64,
     /// Lines of `ctx.log` that are kept of each job, the last ones; with 0 they are in the node's log alone.
     pub log_lines_max: u32,
     /// How long finished jobs are kept in the history, unless their handler says otherwise (`retain`).
@@ -62,13 +68,15 @@ impl Default for JobConfig {
     fn default() -> Self {
         Self {
             concurrency: 16,
-            prefetch_max: 1_000,
+            prefetch_max: 2_000,
             prefetch_bytes_max: 16 * 1024 * 1024,
             queue_share: 0.75,
             poll_interval: secs(1),
             lease: secs(10),
             drain_timeout: secs(20),
             age_after: minutes(10),
+            buffer: PathBuf::from(".forge/job-buffer"),
+            buffer_bytes_max: 64 * 1024 * 1024,
             log_lines_max: 100,
             retention: days(7),
             retention_failed: days(30),

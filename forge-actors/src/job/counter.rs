@@ -1,6 +1,6 @@
 //! The counter: counts the jobs that are not finished, for this node's metrics and claimer, and reports those
 //! that this binary has no handler for. Every node counts, since each binary has its own handlers. The
-//! counter also finds out whether its node may claim in batches.
+//! counter also finds out whether its node may claim in batches, and how large the tables of jobs are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::messages::ClaimerMessage;
 use super::paths::COUNTER;
 use super::shared::JobShared;
 use super::signals;
-use super::store::QueueCount;
+use super::store::{QueueCount, TableSize};
 use crate::app::JobStatus;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::minutes;
@@ -65,6 +65,19 @@ impl Counter {
     }
 }
 
+fn publish_size(size: &TableSize) {
+    let rows = [("live", size.live), ("dead", size.dead)];
+    for (state, rows) in rows {
+        metrics::gauge!(signals::JOB_TABLE_ROWS, "table" => size.name.clone(), "state" => state)
+            .set(rows as f64);
+    }
+    let bytes = [("rows", size.row_bytes), ("indexes", size.index_bytes)];
+    for (part, bytes) in bytes {
+        metrics::gauge!(signals::JOB_TABLE_BYTES, "table" => size.name.clone(), "part" => part)
+            .set(bytes as f64);
+    }
+}
+
 impl Duty for Counter {
     type Term = ();
     const KIND: &'static str = "counter";
@@ -75,6 +88,7 @@ impl Duty for Counter {
         }
         let counts = self.shared.store.count_unfinished().await?;
         self.publish(&counts);
+        self.shared.store.table_sizes().await?.iter().for_each(publish_size);
         self.shared.choose_claims().await?;
         Ok(RunReport::NOTHING)
     }

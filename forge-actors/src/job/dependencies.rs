@@ -2,7 +2,7 @@
 //! a chain for the one before. Functions run their statements on the `db` of the caller.
 //!
 //! ```text
-//!   dispatch · suspension ──▶ waiter: blocked_by = 'jobs', out of the sight of claims
+//!   dispatch · suspension ──▶ waiter: waits_for_jobs, not claimable
 //!                                │
 //!   a job ends ──commit──▶ settle: lock its waiters, record the end ┬ all have ended ────▶ waiter may run
 //!                                                                 ├ a step has failed ─▶ waiter is cancelled
@@ -28,14 +28,17 @@ use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
 use crate::kernel::commit::Receipt;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::halving::RefusedRow;
 use crate::kernel::ids::JobId;
+use crate::kernel::limits::JOB_CHAIN_MAX;
 
-/// Dependencies that one look of the settler reads.
+/// Dependencies that one run of the settler reads.
 const MISSED_MAX: i64 = 5_000;
-/// How often one settling goes from jobs that have ended to jobs that end by this. Of longer chains of
-/// consequences, the settler finds the rest.
-const CASCADES_MAX: usize = 100;
+/// Rounds of one `settle` or `reopen`. Each round takes the jobs that the round before has ended or brought
+/// back; no chain is longer.
+const CASCADES_MAX: usize = JOB_CHAIN_MAX;
 
 /// What follows from ends of jobs.
 #[derive(Debug, Default)]
@@ -97,7 +100,16 @@ pub(super) async fn settle_ended(database: &Database, ended: &[JobId]) -> Result
     }
 }
 
-/// Records for the waiters of jobs how these have ended, and does what follows, in the transaction of `db`.
+/// Logs of which of the jobs `ended` the database has refused the end.
+pub(super) fn log_refused(ended: &[JobId], refused: &[RefusedRow]) {
+    for RefusedRow { row, fault } in refused {
+        let (job, error) = (ended[*row], error_chain(fault));
+        tracing::warn!(%job, error, "end of a job refused by the database: jobs that wait for it wait on");
+    }
+}
+
+/// Records how the jobs `ended` have ended for the jobs that wait for them, wakes or cancels these, and
+/// cancels the children of cancelled parents, in the transaction of `db`.
 pub(super) async fn settle(db: &Db, ended: &[JobId]) -> Result<Settled, Fault> {
     let mut settled = Settled::default();
     let mut ended = ended.to_vec();

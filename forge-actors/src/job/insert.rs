@@ -1,5 +1,7 @@
 //! The statements behind `ctx.dispatch(..)` and the runs of crons.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use sqlx::Row;
 
@@ -7,7 +9,10 @@ use super::{dependencies, follow, store};
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
 use crate::app::new_job::{DispatchOutcome, InsertJob, NewDependency, NewJob};
 use crate::app::{JobStatus, Result};
+use crate::change::{Hint, HintHub};
+use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
 
@@ -16,8 +21,18 @@ use crate::kernel::time::Timestamp;
 const BATCHED_ARGS_MAX: usize = 4 * 1024;
 
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct JobInserter;
+#[derive(Clone)]
+pub struct JobInserter {
+    database: Database,
+    hints: HintHub,
+}
+
+impl JobInserter {
+    /// Of one node.
+    pub const fn new(database: Database, hints: HintHub) -> Self {
+        Self { database, hints }
+    }
+}
 
 impl InsertJob for JobInserter {
     fn insert<'a>(
@@ -27,11 +42,30 @@ impl InsertJob for JobInserter {
         identity: Option<String>,
         trace: String,
     ) -> BoxFuture<'a, Result<DispatchOutcome>> {
+        Box::pin(insert_in(db, job, identity, trace))
+    }
+
+    fn insert_alone<'a>(
+        &'a self,
+        job: &'a NewJob,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>> {
         Box::pin(async move {
-            match &job.keys.expose().unique {
-                Some(unique) => insert_unique(db, job, unique, identity, trace).await,
-                None => insert(db, job, job.after_secs, job.run_at, identity, trace).await,
+            if !self.database.state().borrow().is_up() {
+                return Ok(None);
             }
+            let writer = self.database.writer();
+            let insert = insert_row(&writer, job, job.after_secs, job.run_at, identity, trace);
+            insert.await.map_err(|error| match error {
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
+                    let text = "the connection broke before the database answered: the job may exist";
+                    Fault::new(Code::OutcomeUnknown, text).because(error)
+                }
+                error => error.into(),
+            })?;
+            self.hints.publish(Hint::of([Arc::<str>::from(job.queue.as_str())]));
+            Ok(Some(DispatchOutcome::New(job.id)))
         })
     }
 
@@ -57,6 +91,19 @@ impl InsertJob for JobInserter {
     }
 }
 
+/// Inserts a job on `db`, the transaction of the dispatching call.
+pub(super) async fn insert_in(
+    db: &Db,
+    job: &NewJob,
+    identity: Option<String>,
+    trace: String,
+) -> Result<DispatchOutcome> {
+    match &job.keys.expose().unique {
+        Some(unique) => insert_unique(db, job, unique, identity, trace).await,
+        None => insert(db, job, job.after_secs, job.run_at, identity, trace).await,
+    }
+}
+
 /// Inserts a job that waits for `after_secs`, unless `run_at` says when it may run.
 async fn insert(
     db: &Db,
@@ -66,6 +113,18 @@ async fn insert(
     identity: Option<String>,
     trace: String,
 ) -> Result<DispatchOutcome> {
+    insert_row(db, job, after_secs, run_at, identity, trace).await?;
+    Ok(DispatchOutcome::New(job.id))
+}
+
+async fn insert_row(
+    db: &Db,
+    job: &NewJob,
+    after_secs: f64,
+    run_at: Option<Timestamp>,
+    identity: Option<String>,
+    trace: String,
+) -> sqlx::Result<()> {
     let keys = job.keys.expose();
     sqlx::query(include_str!("sql/insert_job.sql"))
         .bind(job.id)
@@ -85,7 +144,7 @@ async fn insert(
         .bind(job.awaited.then_some(true))
         .execute(db)
         .await?;
-    Ok(DispatchOutcome::New(job.id))
+    Ok(())
 }
 
 /// A job with a limit is held by its own row, since the held rows of a key are its count.

@@ -4,8 +4,8 @@
 //!        dispatch                                  a person: `retry`
 //!           │            ┌───────────────────────────────────────────────────────────┐
 //!           ▼            ▼                                                           │
-//!        pending ◀── snoozed · returned ─────┐                                       │
-//!           │ ▲                              │                                       │
+//!        pending ◀── snoozed · returned ·────┐                                       │
+//!           │ ▲          suspended           │                                       │
 //!         claim returned ·         retry ◀── failed · lease lost ──┐                 │
 //!           │ lease lost             │       │                     │                 │
 //!           ▼ │                      │       │                     │                 │
@@ -18,6 +18,7 @@
 //!                                                        ├── arguments refused ─▶ failed ──────┤
 //!                                                        ├── attempts spent ────▶ dead_letter ─┤
 //!        pending · retry · claimed · running ────────────┴── a person: `cancel` ▶ cancelled ───┘
+//!        pending, its parent cancelled or the step before it failed ──────────────────▲
 //!        pending · retry · failed · dead_letter ──────────── a person: `discard` ─────▲
 //! ```
 //!
@@ -104,13 +105,13 @@ mod acknowledger;
 pub mod admin;
 mod ageing;
 mod batch_leases;
+pub mod buffer;
 mod claimer;
 mod completion;
 pub mod config;
 mod counter;
 mod dependencies;
 pub mod ends;
-pub mod ends_subsystem;
 pub mod follow;
 mod history_expiry;
 mod inline;

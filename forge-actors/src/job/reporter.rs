@@ -16,6 +16,7 @@
 //!
 //! While the database is unreachable, reports gather, and newer ones replace older ones.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Reporter {
         };
         if state.failures == 0 {
             let error = error_chain(&fault);
-            tracing::warn!(error, "writing the progress of jobs failed; retrying");
+            tracing::warn!(error, "writing the progress and the ends of jobs failed; retrying");
         }
         let pause = AWAY_BACKOFF.jittered(state.failures);
         state.pause = Some(cx.send_after(pause, ReporterMessage::PauseEnded));
@@ -108,19 +109,19 @@ impl Reporter {
 ///
 /// # Errors
 /// When the database does not answer; what is not written waits again.
-pub(super) async fn write(shared: &JobShared, mut reports: Vec<(JobId, JobReport)>) -> Result<(), Fault> {
-    let awaited: Vec<JobId> =
-        reports.iter().filter(|(_, report)| report.is_awaited).map(|(job, _)| *job).collect();
-    // Of most awaited jobs there is nothing else to write.
-    let (reported, only_awaited) =
-        reports.drain(..).partition(|(_, report)| report.is_running || report.has_ended);
+pub(super) async fn write(shared: &JobShared, reports: Vec<(JobId, JobReport)>) -> Result<(), Fault> {
+    let awaited: Vec<(JobId, JobReport)> = reports
+        .iter()
+        .filter(|(_, report)| report.is_awaited)
+        .map(|(job, report)| (*job, report.of_end()))
+        .collect();
+    // Most awaited jobs have no followers: their end is recorded, and nothing else.
+    let reported = reports.into_iter().filter(|(_, report)| report.is_running || report.has_ended).collect();
     let written = write_reports(shared, reported).await;
-    let settled = match awaited.is_empty() {
-        true => Ok(()),
-        false => settle(shared, &awaited).await,
-    };
+    let ended: Vec<JobId> = awaited.iter().map(|(job, _)| *job).collect();
+    let settled = settle(shared, &ended).await;
     if settled.is_err() {
-        shared.reports.put_back(only_awaited);
+        shared.reports.put_back(awaited);
     }
     written.and(settled)
 }
@@ -146,13 +147,21 @@ async fn write_reports(shared: &JobShared, reports: Vec<(JobId, JobReport)>) -> 
     Ok(())
 }
 
-/// Records how these jobs have ended for the jobs that wait for them.
+/// Records how these jobs have ended for the jobs that wait for them. What the database refuses holds up no
+/// other job; the settler tries it again.
 async fn settle(shared: &JobShared, ended: &[JobId]) -> Result<(), Fault> {
+    if ended.is_empty() {
+        return Ok(());
+    }
     pause_point(Step::JobsSettling, "jobs").await;
-    let (receipt, settled) = dependencies::settle_ended(&shared.database, ended).await?;
-    let mut topics = TopicSet::from_iter(receipt.tables);
-    topics.extend(settled.queues);
-    shared.hints.publish(Hint { xid: receipt.xid, topics });
+    let settle = |part: Range<usize>| dependencies::settle_ended(&shared.database, &ended[part]);
+    let batch = write_by_halves(ended.len(), settle).await?;
+    dependencies::log_refused(ended, &batch.refused);
+    for (receipt, settled) in batch.written {
+        let mut topics = TopicSet::from_iter(receipt.tables);
+        topics.extend(settled.queues);
+        shared.hints.publish(Hint { xid: receipt.xid, topics });
+    }
     Ok(())
 }
 

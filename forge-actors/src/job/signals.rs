@@ -24,6 +24,15 @@ pub const JOBS_UNFINISHED: &str = "forge_jobs";
 /// Gauge: jobs of the whole database that are not finished and that this binary has no handler for; counted
 /// once a minute.
 pub const JOBS_WITHOUT_HANDLER: &str = "forge_jobs_without_handler";
+/// Gauge: rows of the tables of jobs, by `table` and `state` (`live`, or `dead` row versions that no vacuum
+/// has removed), as the server's statistics say once a minute.
+pub const JOB_TABLE_ROWS: &str = "forge_job_table_rows";
+/// Gauge, bytes: size of the tables of jobs, by `table` and `part` (`rows`, `indexes`); read once a minute.
+pub const JOB_TABLE_BYTES: &str = "forge_job_table_bytes";
+/// Counter: jobs that were dispatched while the database was away, and that this node has kept on its disk.
+pub const JOBS_BUFFERED_TOTAL: &str = "forge_jobs_buffered_total";
+/// Gauge: jobs on this node's disk that wait for the database.
+pub const JOBS_BUFFERED: &str = "forge_jobs_buffered";
 /// Histogram, seconds: from the time of a job to its begin, by `queue`.
 pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";
 

@@ -209,6 +209,7 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
                 job = %record.id,
                 handler = %record.name,
                 result = result.as_str(),
+                error = result.error().as_deref(),
                 "job is finished by `commit`; the later result of its handler changes nothing"
             );
         }

@@ -35,7 +35,7 @@ use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::gateway::subsystem::GatewayOptions;
 use forge_actors::job::config::JobConfig;
 use forge_actors::session::config::SessionsConfig;
-use forge_actors::subsystem::NodeProfile;
+use forge_actors::subsystem::{NodeProfile, Sections};
 
 /// Time for all other parts of the node to stop, the embedded database among them, beyond the configured
 /// drain times.
@@ -57,11 +57,9 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let build = Build(build_hash(&catalog).into());
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
-    let Config {
-        node: NodeConfig { name, roles, capabilities, resources, environment }, mut sections, ..
-    } = loaded.config.clone();
-    sections.set(security::gateway(&loaded, dev));
-    sections.set(mesh::config(&loaded));
+    let Config { node: NodeConfig { name, roles, capabilities, resources, environment }, sections, .. } =
+        loaded.config.clone();
+    let sections = resolved(sections, &loaded, dev);
     let serves = roles.contains(&Role::Gateway);
     let gateway = serves.then(|| open_gateway(&loaded, sections.get(), context)).transpose()?;
     let name = name.unwrap_or_else(|| short_name(id));
@@ -143,6 +141,20 @@ fn application(apps: &[&App], environment: Option<String>, dev: bool) -> Applica
         version: apps.first().map(|app| app.version.to_owned()).unwrap_or_default(),
         environment: environment.unwrap_or_else(|| default.to_owned()),
     }
+}
+
+/// The sections with what depends on the folder of the configuration file, and on the mode.
+fn resolved(mut sections: Sections, loaded: &Loaded, dev: bool) -> Sections {
+    sections.set(security::gateway(loaded, dev));
+    sections.set(mesh::config(loaded));
+    sections.set(job_config(loaded));
+    sections
+}
+
+/// The configuration of jobs, with the folder of their buffer resolved from that of the configuration file.
+fn job_config(loaded: &Loaded) -> JobConfig {
+    let config = loaded.config.section::<JobConfig>();
+    JobConfig { buffer: loaded.folder.join(&config.buffer), ..config }
 }
 
 /// Warns of models that do not match their tables. The node runs, because most of its functions may work.

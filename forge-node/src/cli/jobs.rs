@@ -40,7 +40,7 @@ pub enum JobsStep {
     },
     /// Show one job with its arguments and its last error.
     Show(OneJob),
-    /// Say why a job is where it is.
+    /// Explain why a job has not run yet, or how it ended.
     Why(OneJob),
     /// Run a job again now, with all of its attempts, or all jobs that match.
     Retry(ChosenJobs),
@@ -102,7 +102,8 @@ pub struct FilterFlags {
     /// dead_letter, cancelled.
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status)]
     pub status: Vec<JobStatus>,
-    /// Only jobs that wait for a worker (due), for their time (scheduled) or for a limit (blocked).
+    /// Only jobs that wait for a worker (due), for their time (scheduled) or for a limit or other jobs
+    /// (blocked).
     #[arg(long, value_name = "HOW", value_parser = wait)]
     pub wait: Option<JobWait>,
     /// Only jobs of this queue.

@@ -16,6 +16,7 @@ use forge_actors::cron::begin::CronRunBeginner;
 use forge_actors::db::database::Database;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
+use forge_actors::job::buffer::{BufferPlace, JobBuffer};
 use forge_actors::job::config::JobConfig;
 use forge_actors::job::insert::JobInserter;
 use forge_actors::job::{JobDeps, Jobs};
@@ -74,11 +75,15 @@ impl TestNode {
         let (signer, client) = (tokens.clone(), http.client()?);
         let result_bytes_max = deps.config.result_bytes_max;
         let job_ends = Arc::new(InlineJobEnds::default());
+        // The server of a test is never away.
+        let inserter = JobInserter::new(database.clone(), hints.clone());
+        let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), database.clone(), hints.clone());
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
-            jobs: Arc::new(JobInserter),
+            jobs: Arc::new(inserter),
             job_ends: Arc::clone(&job_ends) as Arc<dyn AwaitJobEnd>,
+            job_buffer: Arc::new(job_buffer),
             crons: Arc::new(CronRunBeginner),
             tokens: Some(signer),
             http: client,

@@ -57,12 +57,15 @@ async fn a_job_waits_twice_and_reads_what_each_child_returned() {
     let expected = "7 1 9; 3 completed, 1 failed, 3 of one handler; the child fails, as asked";
     assert_eq!(result, json!(expected));
     assert_eq!(notes(&database, "first wait over").await, 2, "what is before the second wait runs again");
-    let (_, mut socket) = start(node.client(), "start_forgetful", json!({ "key": "b" })).await;
-    let forgotten = ended(&mut socket).await;
-    assert_eq!(forgotten["status"], "dead_letter");
-    let error: String =
-        database.value("select last_error from forge_job_history where name = 'families.forgetful'").await;
-    assert!(error.contains("1 children that it has not waited for"), "{error}");
+    for commits in [false, true] {
+        let arguments = json!({ "key": "b", "commits": commits });
+        let (_, mut socket) = start(node.client(), "start_forgetful", arguments).await;
+        assert_eq!(ended(&mut socket).await["status"], "failed", "another attempt would not help");
+    }
+    let errors: Vec<String> =
+        database.column("select last_error from forge_job_history where name = 'families.forgetful'").await;
+    let says = |error: &String| error.contains("1 children that it has not waited for");
+    assert!(errors.len() == 2 && errors.iter().all(says), "{errors:?}");
     nothing_is_left(&database).await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
@@ -146,12 +149,8 @@ async fn a_node_killed_before_it_has_woken_a_parent_leaves_that_to_the_leader() 
     await_history(&database, "completed: 1", PATIENCE).await;
     killed.process().signal(Signal::KILL);
     killed.process().ended(PATIENCE).await;
-    let waits = "select blocked_by from forge_jobs where name = 'families.parent'";
-    assert_eq!(
-        database.value::<String>(waits).await,
-        "jobs",
-        "its only child has ended, and its end is not recorded"
-    );
+    let waits = "select waits_for_jobs from forge_jobs where name = 'families.parent'";
+    assert!(database.value::<bool>(waits).await, "its only child has ended, and its end is not recorded");
     drop(hold);
     let other = worker_on(&database, "lease = \"2s\"").start().await;
     let began = Instant::now();

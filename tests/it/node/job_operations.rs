@@ -121,10 +121,7 @@ async fn queues_are_listed_paused_limited_and_resumed_from_the_shell() {
         .unwrap_or_default()
         .to_owned();
     let why = jobs(&node, &["why", &id]).await.stdout;
-    assert!(
-        why.starts_with("Its queue `work` is paused since ") && why.trim().ends_with(" by admin."),
-        "{why}"
-    );
+    assert!(why.starts_with("Its queue `work` has been paused by admin since "), "{why}");
     let drawn = jobs(&node, &["ls", "--wait", "due", "--queue", "work"]).await.stdout;
     assert!(drawn.contains("jobs.explode (work), 0/2"), "{drawn}");
     for text in [&drawn, &jobs(&node, &["queues"]).await.stdout] {

@@ -20,6 +20,7 @@ mod drift;
 mod embedded;
 mod floods;
 mod generate;
+mod job_buffer;
 mod job_families;
 mod job_operations;
 mod job_results;

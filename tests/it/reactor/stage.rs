@@ -13,6 +13,7 @@ use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
+use forge_actors::job::buffer::{BufferPlace, JobBuffer};
 use forge_actors::job::ends::JobEnds;
 use forge_actors::job::insert::JobInserter;
 use forge_actors::kernel::commit::Receipt;
@@ -67,13 +68,17 @@ impl Stage {
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
+        let inserter = JobInserter::new(needs.database.clone(), needs.hints.clone());
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
+        let (job_buffer, _) =
+            JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
         let services = |invoke, blocking| Services {
             result_bytes_max: usize::MAX,
             node: view,
             invoke,
-            jobs: Arc::new(JobInserter),
+            jobs: Arc::new(inserter),
             job_ends: Arc::new(job_ends),
+            job_buffer: Arc::new(job_buffer),
             crons: Arc::new(CronRunBeginner),
             tokens: None,
             http: reqwest::Client::new(),

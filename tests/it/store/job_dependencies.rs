@@ -28,8 +28,8 @@ impl Bench {
         let members: Vec<JobId> = (0..count).map(|_| JobId::new()).collect();
         let columns = "id, name, queue, priority, attempts_max, ready, run_at, args";
         self.run(&format!(
-            "INSERT INTO forge_jobs ({columns}, blocked_by, due_at)
-             VALUES ('{parent}', 'mail.sum', 'mail', 50, 3, false, '9999-12-31', '{{}}', 'jobs', now())"
+            "INSERT INTO forge_jobs ({columns}, waits_for_jobs, due_at)
+             VALUES ('{parent}', 'mail.sum', 'mail', 50, 3, false, '9999-12-31', '{{}}', true, now())"
         ))
         .await;
         for (number, member) in members.iter().enumerate() {
@@ -108,7 +108,7 @@ async fn of_two_children_that_end_at_once_the_second_one_wakes_the_parent() {
     tx.commit().await.unwrap();
     assert_eq!(second.await.unwrap(), 1, "it has waited for the first, and sees what that one has recorded");
     let sql = format!(
-        "SELECT ready AND blocked_by IS NULL AND run_at <= now() FROM forge_jobs WHERE id = '{parent}'"
+        "SELECT ready AND waits_for_jobs IS NULL AND run_at <= now() FROM forge_jobs WHERE id = '{parent}'"
     );
     assert!(bench.value::<bool>(&sql).await);
     assert_eq!(bench.dependencies().await, "completed, completed");
@@ -186,8 +186,8 @@ async fn a_broken_chain_ends_and_waits_again() {
     bench.run("UPDATE forge_jobs SET awaited = true").await;
     let third = JobId::new();
     bench.run(&format!(
-        "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, blocked_by, due_at)
-         VALUES ('{third}', 'mail.sum', 'mail', 50, 3, false, '9999-12-31', '{{}}', 'jobs', now());
+        "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, waits_for_jobs, due_at)
+         VALUES ('{third}', 'mail.sum', 'mail', 50, 3, false, '9999-12-31', '{{}}', true, now());
          INSERT INTO forge_job_dependencies (waiter_id, number, job_id, name, kind) VALUES ('{third}', 0, '{second}', 'mail.sum', 'step')"
     )).await;
     let mut connection = bench.scratch.connect().await;
@@ -206,7 +206,7 @@ async fn a_broken_chain_ends_and_waits_again() {
         sqlx::query_scalar(REOPEN).bind([second]).fetch_all(&mut connection).await.unwrap();
     assert_eq!(back, [third]);
     assert_eq!(bench.dependencies().await, "open, open");
-    let awaited: String = bench.value("SELECT string_agg(coalesce(awaited::text, 'no') || ' ' || ready::text, ', ' ORDER BY blocked_by NULLS FIRST, awaited) FROM forge_jobs").await;
+    let awaited: String = bench.value("SELECT string_agg(coalesce(awaited::text, 'no') || ' ' || ready::text, ', ' ORDER BY waits_for_jobs NULLS FIRST, awaited) FROM forge_jobs").await;
     assert_eq!(awaited, "true true, true false, no false");
     for (job, next) in [(first[0], 1), (second, 1), (third, 0)] {
         bench.end(job, "completed").await;

@@ -18,7 +18,7 @@ function words(text: string): readonly string[] {
   return text.match(/\s*(?:[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s])|\s+$/gu) ?? [];
 }
 
-/** The places of the longest common row of words. */
+/** The places of the longest common subsequence of words. */
 function common(a: readonly string[], b: readonly string[]): readonly (readonly [number, number])[] {
   // The length of the longest common row of the rests that begin at each pair of places.
   const lengths = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));

@@ -39,7 +39,8 @@ test("counts that end somewhere", () => {
 });
 
 test("what can be done with a job", () => {
-  expect(STATUSES.filter((status) => can("retry", status))).toEqual(["pending", "retry", "failed", "dead_letter", "cancelled"]);
-  expect(can("discard", "running")).toBe(false);
-  expect(can("cancel", "running")).toBe(true);
+  expect(STATUSES.filter((status) => can("retry", of(status)))).toEqual(["pending", "retry", "failed", "dead_letter", "cancelled"]);
+  expect(can("discard", of("running"))).toBe(false);
+  expect(can("cancel", of("running"))).toBe(true);
+  expect(can("retry", { ...of("pending"), waitsForJobs: true })).toBe(false);
 });

@@ -36,7 +36,7 @@ function waiting(job: Waiting, nowMs: number): Status {
   return isDue ? { shape: "hourglass", tone, word: word || "due" } : { shape: "ring", tone, word: word || "scheduled" };
 }
 
-/** When a job is to run, or what became of it and when: "due for 3 min", "in 4 h", "12 s ago". */
+/** When a job is to run, or what became of it and when: "for 3 min", "in 4 h", "12 s ago". */
 export function whenText(job: Waiting & Pick<JobRow, "createdAt" | "finishedAt">, nowMs: number): string {
   if (job.finishedAt !== null) return ago(nowMs - Date.parse(job.finishedAt));
   if (job.status === "claimed" || job.status === "running") return `dispatched ${ago(nowMs - Date.parse(job.createdAt))}`;
@@ -67,6 +67,7 @@ export const ACTIONS: Readonly<Record<JobAction, { readonly verb: string; readon
   discard: { verb: "Discard", done: "discarded", means: "The job leaves the lists of what waits and of what failed: it is cancelled, and stays in the history." },
 };
 
-export function can(action: JobAction, status: JobStatus): boolean {
-  return ACTIONABLE[action].includes(status);
+/** Whether the node does this to the job. One that waits for other jobs runs when they have ended, and not before. */
+export function can(action: JobAction, { status, waitsForJobs }: Pick<JobRow, "status" | "waitsForJobs">): boolean {
+  return ACTIONABLE[action].includes(status) && !(action === "retry" && waitsForJobs);
 }

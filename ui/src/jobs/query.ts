@@ -52,7 +52,7 @@ export function readQuery(query: string): ReadQuery {
   const statuses = (one.status ?? "").split(",").filter((word) => word !== "");
   for (const word of statuses) if (!isStatus(word)) problems.push(`“${word}” is no status: there are ${STATUSES.join(", ")}`);
   const wait = WAITS.find((known) => known === one.wait) ?? null;
-  if (one.wait !== undefined && wait === null) problems.push(`“${one.wait}” is no way to wait: there are ${WAITS.join(", ")}`);
+  if (one.wait !== undefined && wait === null) problems.push(`“${one.wait}” is not a wait: use ${WAITS.join(", ")}`);
   const filter = {
     statuses: statuses.filter(isStatus),
     wait,

@@ -7,7 +7,7 @@ test("what holds up a queue", () => {
   expect(statusOfQueue(QUEUE).word).toBe("runs");
   expect(statusOfQueue({ ...QUEUE, concurrencyMax: 2, held: 2 }).word).toBe("at its limit");
   expect(statusOfQueue({ ...QUEUE, concurrencyMax: 2, held: 2, due: { count: 0, isMore: false } }).word).toBe("runs");
-  expect(statusOfQueue({ ...QUEUE, unserved: ["mail.send"], concurrencyMax: 2, held: 2 }).word).toBe("no handler");
+  expect(statusOfQueue({ ...QUEUE, unserved: ["mail.send"], concurrencyMax: 2, held: 2 }).word).toBe("no node can run it");
   expect(statusOfQueue({ ...QUEUE, unserved: ["mail.send"], pausedAt: "2026-11-29T12:00:00Z" }).word).toBe("paused");
 });
 

@@ -26,7 +26,7 @@ export function stepsOf({ job, failedAttempts, subject }: Lived, nowMs: number):
   return steps.map((step, index) => ({ ...step, gap: gapOf(steps[index - 1]?.at ?? null, step.at, nowMs) }));
 }
 
-/** Clocks of several machines are in these times, so that a step may seem to come before the one that it follows: such a gap is none. */
+/** The times come from several clocks, so a step may seem earlier than the one before; then there is no gap. */
 function gapOf(before: string | null, at: string | null, nowMs: number): string | null {
   if (before === null || at === null) return null;
   const atMs = Date.parse(at);

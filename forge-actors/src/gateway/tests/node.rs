@@ -29,6 +29,7 @@ use crate::gateway::assets::{Assets, Site};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::port::Port;
 use crate::gateway::{Gateway, GatewayDeps};
+use crate::job::buffer::{BufferPlace, JobBuffer};
 use crate::job::ends::JobEnds;
 use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
@@ -159,12 +160,15 @@ fn functions(id: NodeId) -> Functions {
         terms: watch::channel(None).1,
         config: FunctionConfig { result_bytes_max: RESULT_BYTES_MAX, ..FunctionConfig::default() },
     };
+    let inserter = JobInserter::new(deps.database.clone(), deps.hints.clone());
     let (job_ends, _) = JobEnds::new(deps.database.clone(), deps.hints.clone());
+    let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), deps.database.clone(), deps.hints.clone());
     let services = |invoke, blocking| Services {
         node,
         invoke,
-        jobs: Arc::new(JobInserter),
+        jobs: Arc::new(inserter),
         job_ends: Arc::new(job_ends),
+        job_buffer: Arc::new(job_buffer),
         crons: Arc::new(CronRunBeginner),
         tokens: None,
         http: reqwest::Client::new(),

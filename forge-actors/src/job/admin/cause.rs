@@ -18,7 +18,7 @@ pub struct JobExplanation {
     pub status: JobStatus,
     /// The causes as a sentence.
     pub sentence: String,
-    /// What holds the job up, the weightiest cause first.
+    /// What holds the job up, the most important cause first.
     pub causes: Vec<JobCause>,
 }
 
@@ -142,32 +142,22 @@ pub enum JobCause {
 impl JobCause {
     /// The cause as a clause, without a full stop.
     fn clause(&self) -> String {
-        let at = |at: &Timestamp| at.format(TIME).to_string();
-        let since = |since: &Option<Timestamp>| {
-            since.as_ref().map(|since| format!(" since {}", at(since))).unwrap_or_default()
-        };
-        let name = |node: &NodeId, name: &Option<String>| match name {
-            Some(name) => name.to_owned(),
-            None => format!("node {node}"),
-        };
-        let why = |error: &Option<String>| {
-            let line = error.as_deref().and_then(|error| error.lines().next());
-            line.map(|line| format!(": {line}")).unwrap_or_default()
-        };
         match self {
             Self::Finished { status, at: ended } => {
                 format!("it has ended as {} at {}", status.as_str(), at(ended))
             }
             Self::Running { node, node_name, attempt, since: began } => {
-                format!("attempt {attempt} runs on {}{}", name(node, node_name), since(began))
+                let claimed = began.as_ref().map(|began| format!(", which claimed it at {}", at(began)));
+                let holder = holder(node, node_name.as_deref());
+                format!("attempt {attempt} runs on {holder}{}", claimed.unwrap_or_default())
             }
             Self::Claimed { node, node_name, since: claimed } => {
-                let holder = name(node, node_name);
-                format!("{holder} holds it{}, and begins it when a worker is free", since(claimed))
+                let holder = holder(node, node_name.as_deref());
+                format!("{holder} holds it{}, and begins it when a worker is free", since(claimed.as_ref()))
             }
-            Self::Scheduled { at: due } => format!("its time comes at {}", at(due)),
+            Self::Scheduled { at: due } => format!("it is scheduled for {}", at(due)),
             Self::Retry { at: due, attempt, attempts_max, error } => {
-                let failed = format!("attempt {attempt} of {attempts_max} failed{}", why(error));
+                let failed = format!("attempt {attempt} of {attempts_max} failed{}", why(error.as_deref()));
                 format!("it is tried again at {}, because {failed}", at(due))
             }
             Self::NoWorker => "no live node runs jobs".to_owned(),
@@ -177,35 +167,66 @@ impl JobCause {
             }
             Self::NoResources => "no live node has the resources that an attempt takes".to_owned(),
             Self::QueuePaused { queue, since, by } => {
-                format!("its queue `{queue}` is paused since {} by {by}", at(since))
+                format!("its queue `{queue}` has been paused by {by} since {}", at(since))
             }
             Self::QueueLimit { queue, max, held } => {
-                format!("its queue `{queue}` has a limit of {max} jobs at a time, and {held} are held")
+                format!(
+                    "its queue `{queue}` has a limit of {} at a time, and {held} {} held",
+                    jobs(*max),
+                    are(*held)
+                )
             }
             Self::ConcurrencyLimit { key, max, held } => {
                 let limit = max.map(|max| format!(" of {max}")).unwrap_or_default();
-                format!("the concurrency limit{limit} of `{key}` is reached: {held} are held")
+                format!("the concurrency limit{limit} of `{key}` is reached: {held} {} held", are(*held))
             }
             Self::RateLimit { key, next_at } => {
                 let next = next_at.as_ref().map(|next| format!(" until {}", at(next))).unwrap_or_default();
                 format!("the rate limit of `{key}` is reached{next}")
             }
-            Self::Jobs { open: 1 } => "it waits for the end of another job".to_owned(),
-            Self::Jobs { open } => format!("it waits for the ends of {open} other jobs"),
+            Self::Jobs { open: 1 } => "it waits for another job to end".to_owned(),
+            Self::Jobs { open } => format!("it waits for {open} other jobs to end"),
             Self::Refused { builds, error } => {
                 let versions = match builds.len() {
-                    1 => "a version of the application that runs cannot".to_owned(),
-                    count => format!("{count} versions of the application cannot"),
+                    1 => "the running version of the application cannot".to_owned(),
+                    count => format!("{count} running versions of the application cannot"),
                 };
-                format!("{versions} read its arguments{}", why(error))
+                format!("{versions} read its arguments{}", why(error.as_deref()))
             }
-            Self::Behind { jobs } => {
-                let more = if jobs.is_more { "more than " } else { "" };
-                format!("{more}{} jobs of its queue run first", jobs.count)
+            Self::Behind { jobs: count } => {
+                let more = if count.is_more { "more than " } else { "" };
+                let run = if count.count == 1 { "runs" } else { "run" };
+                format!("{more}{} of its queue {run} first", jobs(count.count))
             }
             Self::Next => "nothing holds it up: the next free worker takes it".to_owned(),
         }
     }
+}
+
+fn at(time: &Timestamp) -> String {
+    time.format(TIME).to_string()
+}
+
+fn since(time: Option<&Timestamp>) -> String {
+    time.map(|time| format!(" since {}", at(time))).unwrap_or_default()
+}
+
+fn holder(node: &NodeId, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("node {node}"), str::to_owned)
+}
+
+/// The first line of an error.
+fn why(error: Option<&str>) -> String {
+    let line = error.and_then(|error| error.lines().next());
+    line.map(|line| format!(": {line}")).unwrap_or_default()
+}
+
+fn jobs(count: u32) -> String {
+    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+}
+
+fn are(count: u32) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 /// The causes as a sentence.
@@ -244,7 +265,7 @@ pub(super) struct JobFacts {
 }
 
 impl JobFacts {
-    /// What holds the job up, the weightiest cause first.
+    /// What holds the job up, the most important cause first.
     pub(super) fn causes(&self) -> Vec<JobCause> {
         if let Some(at) = self.finished_at {
             return vec![JobCause::Finished { status: self.status, at }];
@@ -340,7 +361,7 @@ mod tests {
         let holder = Some((node, Some("node-1".to_owned()), since));
         check(
             JobFacts { status: JobStatus::Running, attempt: 2, holder: holder.clone(), ..due() },
-            "Attempt 2 runs on node-1 since 2030-01-31 08:59:00 UTC.",
+            "Attempt 2 runs on node-1, which claimed it at 2030-01-31 08:59:00 UTC.",
         );
         check(
             JobFacts { status: JobStatus::Claimed, holder: Some((node, None, None)), ..due() },
@@ -348,8 +369,8 @@ mod tests {
         );
         check(
             JobFacts { is_later: true, paused: paused.clone(), ..due() },
-            "Its time comes at 2030-01-31 09:00:00 UTC; also, its queue `mail` is paused since 2030-01-31 \
-             08:00:00 UTC by ana.",
+            "It is scheduled for 2030-01-31 09:00:00 UTC; also, its queue `mail` has been paused by ana since \
+             2030-01-31 08:00:00 UTC.",
         );
         let failed = Some("connection refused\nby 10.0.0.1".to_owned());
         check(
@@ -365,7 +386,7 @@ mod tests {
         );
         check(
             JobFacts { is_later: true, refused_by: vec!["a1".to_owned()], last_error: failed, ..due() },
-            "A version of the application that runs cannot read its arguments: connection refused.",
+            "The running version of the application cannot read its arguments: connection refused.",
         );
     }
 
@@ -385,12 +406,17 @@ mod tests {
         );
         check(
             JobFacts { blocked: Some(JobCause::Jobs { open: 2 }), before: count(7, false), ..due() },
-            "It waits for the ends of 2 other jobs.",
+            "It waits for 2 other jobs to end.",
         );
         check(
             JobFacts { queue_limit: Some((3, 3)), before: count(7, false), ..due() },
             "Its queue `mail` has a limit of 3 jobs at a time, and 3 are held.",
         );
+        check(
+            JobFacts { queue_limit: Some((1, 1)), ..due() },
+            "Its queue `mail` has a limit of 1 job at a time, and 1 is held.",
+        );
+        check(JobFacts { before: count(1, false), ..due() }, "1 job of its queue runs first.");
         check(
             JobFacts { queue_limit: Some((3, 2)), before: count(7, false), ..due() },
             "7 jobs of its queue run first.",

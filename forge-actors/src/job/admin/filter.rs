@@ -58,7 +58,7 @@ pub enum JobWait {
     Due,
     /// For its time.
     Scheduled,
-    /// For a concurrency or rate limit.
+    /// For a concurrency or rate limit, or for other jobs.
     Blocked,
 }
 

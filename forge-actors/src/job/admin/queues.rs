@@ -39,7 +39,7 @@ pub struct QueueRow {
     pub due: BoundedCount,
     /// Jobs that wait for their time, those that are tried again among them.
     pub scheduled: BoundedCount,
-    /// Jobs that wait for a concurrency or rate limit.
+    /// Jobs that wait for a concurrency or rate limit, or for other jobs.
     pub blocked: BoundedCount,
     /// Jobs that a node has claimed, whether their attempt has begun or not.
     pub held: u32,

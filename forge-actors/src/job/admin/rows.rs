@@ -8,7 +8,7 @@ use crate::app::JobStatus;
 use crate::app::job_children::WaitedCounts;
 use crate::app::log::JobLogLevel;
 use crate::app::secret::REDACTED;
-use crate::job::store::{self, WAITS_FOR_JOBS};
+use crate::job::store;
 use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::time::Timestamp;
 
@@ -70,7 +70,7 @@ pub struct JobDetail {
     pub log: Vec<JobLogLine>,
     /// For the job of `forge.bulkJobs`: how far it is.
     pub bulk: Option<BulkProgress>,
-    /// The last attempts that failed, oldest first.
+    /// The last 20 attempts that failed, oldest first.
     pub failed_attempts: Vec<AttemptFailure>,
     /// The jobs that it waits for, or has waited for; `None` when there are none.
     pub waited: Option<WaitedCounts>,
@@ -140,7 +140,6 @@ pub(super) fn without_values(key: &str) -> String {
 
 impl FromRow<'_, PgRow> for JobRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let blocked_by: Option<String> = row.try_get("blocked_by")?;
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
@@ -151,8 +150,8 @@ impl FromRow<'_, PgRow> for JobRow {
             attempts_max: row.try_get("attempts_max")?,
             node: row.try_get("node_id")?,
             tenant: row.try_get("tenant")?,
-            waits_for_jobs: blocked_by.as_deref() == Some(WAITS_FOR_JOBS),
-            blocked_by: blocked_by.filter(|key| key != WAITS_FOR_JOBS),
+            blocked_by: row.try_get("blocked_by")?,
+            waits_for_jobs: row.try_get::<Option<bool>, _>("waits_for_jobs")?.unwrap_or_default(),
             last_error: row.try_get("last_error")?,
             created_at: row.try_get("created_at")?,
             run_at: row.try_get("run_at")?,

@@ -94,10 +94,10 @@ async fn blocked(
     name: &str,
     handlers: &[JobHandler],
 ) -> Result<Option<JobCause>, Fault> {
-    let Some(key) = row.try_get::<Option<String>, _>("blocked_by")? else { return Ok(None) };
     if let Some(jobs) = row.try_get::<Option<i64>, _>("awaited_jobs")? {
         return Ok(Some(JobCause::Jobs { open: BoundedCount::of(jobs, u32::MAX).count }));
     }
+    let Some(key) = row.try_get::<Option<String>, _>("blocked_by")? else { return Ok(None) };
     let handler = handlers.iter().find(|handler| handler.name == name);
     let shown = match handler {
         Some(handler) if !handler.hides_arguments => key.to_owned(),

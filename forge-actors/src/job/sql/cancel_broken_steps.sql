@@ -9,7 +9,7 @@ WITH broken AS (
       AND dependency.kind = 'step'
       AND dependency.ended <> 'completed'
       AND waiter.id = dependency.waiter_id
-      AND waiter.blocked_by = 'jobs'
+      AND waiter.waits_for_jobs
     RETURNING dependency.waiter_id, dependency.job_id, dependency.name, dependency.ended
 ), gone AS (
     DELETE FROM forge_jobs waiter USING broken

@@ -12,8 +12,9 @@ WITH due AS (
     WHERE NOT ready AND blocked_by IS NULL AND run_at < '9999-12-31'
     ORDER BY run_at LIMIT $1
 ), blocked AS (
-    SELECT status FROM forge_jobs WHERE blocked_by IS NOT NULL
-    ORDER BY blocked_by LIMIT $1
+    (SELECT status FROM forge_jobs WHERE blocked_by IS NOT NULL ORDER BY blocked_by LIMIT $1)
+    UNION ALL
+    (SELECT status FROM forge_jobs WHERE waits_for_jobs ORDER BY id LIMIT $1)
 ), failing AS (
     SELECT status FROM forge_jobs WHERE last_error IS NOT NULL ORDER BY id DESC LIMIT $1
 ), held AS (

@@ -1,6 +1,6 @@
 -- Called by job/admin/queues.rs for forge.queues: $1 how many scheduled and how many blocked jobs are
--- counted, over all queues. Reads so many rows by the indexes forge_jobs_scheduled and forge_jobs_blocked,
--- the whole index forge_jobs_held and all batch leases; no lock. 30 ms for 5,000 each.
+-- counted, over all queues. Reads so many rows by the indexes forge_jobs_scheduled, forge_jobs_blocked and
+-- forge_jobs_waiting, the whole index forge_jobs_held and all batch leases; no lock. 30 ms for 5,000 each.
 SELECT part, queue, count(*) AS jobs
 FROM (
     (
@@ -14,6 +14,13 @@ FROM (
         SELECT 'blocked', queue FROM forge_jobs
         WHERE blocked_by IS NOT NULL
         ORDER BY blocked_by
+        LIMIT $1
+    )
+    UNION ALL
+    (
+        SELECT 'blocked', queue FROM forge_jobs
+        WHERE waits_for_jobs
+        ORDER BY id
         LIMIT $1
     )
     UNION ALL

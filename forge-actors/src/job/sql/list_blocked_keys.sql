@@ -2,8 +2,7 @@
 -- keys at most, $3 names of the handlers that this node can run. Walks through the index forge_jobs_blocked
 -- from key to key, and counts in forge_jobs_concurrency, up to 10,000, which is the largest limit; no lock.
 -- `name` is null for a key none of whose jobs this node can run, and for a key of a rate limit whose window
--- is full. The key `jobs` is none of a limit:
--- the caller leaves it out.
+-- is full.
 WITH RECURSIVE walk AS (
     (SELECT blocked_by AS key, 1 AS number FROM forge_jobs WHERE blocked_by > $1 ORDER BY blocked_by LIMIT 1)
     UNION ALL

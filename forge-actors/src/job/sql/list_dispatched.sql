@@ -2,17 +2,19 @@
 -- of jobs and their progress; no lock.
 WITH job AS (
     SELECT id, name, queue, priority, status, attempt, attempts_max, node_id, last_error, created_at, run_at,
-           NULL::timestamptz AS finished_at, blocked_by, args, identity, trace, NULL::json AS result
+           NULL::timestamptz AS finished_at, blocked_by, waits_for_jobs, args, identity, trace,
+           NULL::json AS result
     FROM forge_unfinished_jobs
     WHERE $1::text[] IS NULL OR name = ANY ($1)
     UNION ALL
     SELECT id, name, queue, priority, status, attempt, attempts_max, node_id, last_error, created_at, NULL,
-           finished_at, NULL, args, identity, trace, result
+           finished_at, NULL, NULL, args, identity, trace, result
     FROM forge_job_history
     WHERE $1::text[] IS NULL OR name = ANY ($1)
 )
 SELECT job.id, job.name, job.queue, job.priority, job.status::text AS status, job.attempt, job.attempts_max,
-       job.node_id, job.last_error, job.created_at, job.run_at, job.finished_at, job.blocked_by, job.args::text AS args,
+       job.node_id, job.last_error, job.created_at, job.run_at, job.finished_at, job.blocked_by,
+       job.waits_for_jobs, job.args::text AS args,
        job.identity ->> 'subject' AS subject, job.identity ->> 'tenant' AS tenant, job.trace,
        job.result::text AS result, known.progress, known.message,
        (

@@ -2,4 +2,4 @@
 -- that it changes. A waiting job becomes one whose time has come, unless it waits for jobs.
 UPDATE forge_jobs
 SET ready = true, run_at = least(coalesce(due_at, run_at), now()), blocked_by = NULL, due_at = NULL
-WHERE NOT ready AND blocked_by IS DISTINCT FROM 'jobs'
+WHERE NOT ready AND waits_for_jobs IS NOT TRUE

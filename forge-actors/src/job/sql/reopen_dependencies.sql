@@ -18,7 +18,8 @@ WITH broken AS (
     UPDATE forge_jobs job
     SET awaited = coalesce(awaited, is_awaited),
         ready = ready AND NOT waits,
-        blocked_by = CASE WHEN waits THEN 'jobs' ELSE blocked_by END,
+        waits_for_jobs = nullif(waits_for_jobs IS TRUE OR waits, false),
+        blocked_by = CASE WHEN waits THEN NULL ELSE blocked_by END,
         due_at = CASE WHEN waits THEN coalesce(due_at, run_at) ELSE due_at END,
         run_at = CASE WHEN waits THEN '9999-12-31' ELSE run_at END,
         batched = batched AND NOT waits
@@ -33,10 +34,10 @@ WITH broken AS (
 ), waiting AS (
     INSERT INTO forge_jobs (
         id, name, queue, priority, attempts_max, claim, ready, run_at, args, identity, trace, last_error,
-        created_at, concurrency_key, rate_key, timeout_ms, blocked_by, due_at
+        created_at, concurrency_key, rate_key, timeout_ms, waits_for_jobs, due_at
     )
     SELECT id, name, queue, priority, attempts_max, claim, false, '9999-12-31', args, identity, trace, last_error,
-           created_at, concurrency_key, rate_key, timeout_ms, 'jobs', now()
+           created_at, concurrency_key, rate_key, timeout_ms, true, now()
     FROM back
     RETURNING id
 ), reopened AS (
@@ -47,7 +48,7 @@ WITH broken AS (
           dependency.waiter_id IN (SELECT id FROM waiting UNION ALL SELECT id FROM brought WHERE waits)
           OR dependency.waiter_id IN (
               SELECT waiter.id FROM forge_jobs waiter
-              WHERE waiter.id = dependency.waiter_id AND waiter.blocked_by = 'jobs'
+              WHERE waiter.id = dependency.waiter_id AND waiter.waits_for_jobs
           )
       )
 )

@@ -19,7 +19,7 @@ WITH gone AS (
 ), at_once AS (
     UPDATE forge_jobs
     SET ready = true, run_at = least(coalesce(due_at, run_at), now()), blocked_by = NULL, due_at = NULL
-    WHERE id = ANY ($1) AND status IN ('pending', 'retry') AND blocked_by IS DISTINCT FROM 'jobs'
+    WHERE id = ANY ($1) AND status IN ('pending', 'retry') AND waits_for_jobs IS NOT TRUE
     RETURNING id, queue
 )
 SELECT id, queue FROM again UNION ALL SELECT id, queue FROM at_once

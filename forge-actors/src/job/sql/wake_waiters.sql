@@ -2,9 +2,10 @@
 -- indexes of forge_job_dependencies. Locks the rows that it changes. A waiter that waits for nothing more may
 -- run when its time has come.
 UPDATE forge_jobs waiter
-SET ready = waiter.due_at <= now(), run_at = waiter.due_at, blocked_by = NULL, due_at = NULL
+SET ready = waiter.due_at <= now(), run_at = waiter.due_at, waits_for_jobs = NULL,
+    due_at = NULL
 WHERE waiter.id = ANY ($1)
-  AND waiter.blocked_by = 'jobs'
+  AND waiter.waits_for_jobs
   AND NOT EXISTS (
       SELECT FROM forge_job_dependencies WHERE waiter_id = waiter.id AND ended IS NULL
   )

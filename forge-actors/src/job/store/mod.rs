@@ -40,8 +40,21 @@ pub use rescue::Rescued;
 pub(super) use results::{JobResult, complete, suspend};
 pub(super) use unblock::{LimitKind, OpenKey};
 
-/// What a job is blocked by that waits for jobs.
-pub(super) const WAITS_FOR_JOBS: &str = "jobs";
+/// What the server counts of a table of jobs.
+#[forge_app_macros::data]
+#[derive(Debug)]
+pub(super) struct TableSize {
+    pub(super) name: String,
+    /// Rows.
+    pub(super) live: i64,
+    /// Row versions that no transaction needs, and that no vacuum has removed.
+    pub(super) dead: i64,
+    /// Bytes of the rows.
+    pub(super) row_bytes: i64,
+    /// Bytes of the indexes.
+    pub(super) index_bytes: i64,
+}
+
 /// Rows of history that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 5_000;
 /// Statement timeout of transactions that lock batch leases. A transaction that holds such a lock is about to
@@ -218,6 +231,12 @@ impl JobStore {
             })
         };
         Ok(rows.iter().map(count).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// How large the tables of jobs are, and how many dead row versions they hold.
+    pub(super) async fn table_sizes(&self) -> Result<Vec<TableSize>, Fault> {
+        let read = sqlx::query_as(include_str!("../sql/read_table_sizes.sql"));
+        Ok(read.fetch_all(&self.database.reader()).await?)
     }
 
     async fn turn(&self) -> SemaphorePermit<'_> {

@@ -38,6 +38,18 @@ pub(in crate::job) struct LogLine {
 }
 
 impl JobReport {
+    /// The part of the report that lets jobs which wait for this one know its end.
+    pub(in crate::job) fn of_end(&self) -> Self {
+        Self {
+            progress: None,
+            message: None,
+            lines: VecDeque::new(),
+            is_running: false,
+            has_ended: false,
+            ..*self
+        }
+    }
+
     pub(in crate::job) fn of(record: &JobRecord) -> Self {
         Self {
             claim: record.claim,

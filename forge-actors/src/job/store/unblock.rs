@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::Row;
 
 use super::limited::{LOCK_TRIES, LockedKeys, keys_vanish, lock_keys};
-use super::{JobStore, LOCK_LIMIT, WAITS_FOR_JOBS, end};
+use super::{JobStore, LOCK_LIMIT, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
 use crate::job::limits::{HandlerLimits, LimitTable};
@@ -124,10 +124,6 @@ impl JobStore {
             swept.next = last.try_get("key")?;
         }
         for row in rows {
-            let key: String = row.try_get("key")?;
-            if key == WAITS_FOR_JOBS {
-                continue;
-            }
             let Some(handler) = row.try_get::<Option<String>, _>("name")? else { continue };
             let kind = if row.try_get("is_rate")? { LimitKind::Rate } else { LimitKind::Concurrency };
             let ready: i64 = row.try_get("ready")?;
@@ -135,7 +131,7 @@ impl JobStore {
             let limit = limit_override.map(i32::unsigned_abs).or(limits.of_handler(&handler).concurrency);
             let is_full = kind == LimitKind::Concurrency && limit.is_some_and(|limit| ready >= limit.into());
             if !is_full {
-                swept.open.insert(key, OpenKey { kind, handler, tenant: None });
+                swept.open.insert(row.try_get("key")?, OpenKey { kind, handler, tenant: None });
             }
         }
         Ok(swept)

@@ -1,12 +1,12 @@
-//! The watcher of ends as a subsystem, on every node. Provides what contexts wait for jobs with.
+//! The subsystem `job_ends`, on every node: it answers calls of `ctx.run_job` whose job has ended.
 
 use std::sync::Arc;
 
-use super::ends::JobEnds;
-use super::paths::JOB_ENDS;
+use super::JobEnds;
 use crate::app::job_end::AwaitJobEnd;
 use crate::change::HintHub;
 use crate::db::database::Database;
+use crate::job::paths::JOB_ENDS;
 use crate::subsystem::{ActorNote, NodeBuilder, Part, Subsystem};
 use crate::supervise::StartError;
 

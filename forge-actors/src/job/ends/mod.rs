@@ -1,4 +1,4 @@
-//! Ends of jobs, for calls of this node that wait for one (`ctx.run_job`), on every node.
+//! Tells calls of this node (`ctx.run_job`) that the job which they wait for has ended. Runs on every node.
 //!
 //! ```text
 //!   call ──a job to wait for──▶ waiting ◀──hints of forge_job_progress, a poll── watcher
@@ -10,6 +10,8 @@
 //! so), and at intervals, since hints may be lost. Without waits it does nothing. A call that does not wait
 //! any more is forgotten with the next look.
 
+pub mod subsystem;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +22,14 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
 
-use super::follow::failure_of;
-use super::paths::JOB_ENDS;
-use super::store;
 use crate::app::job_end::{AwaitJobEnd, JobEnd};
 use crate::app::{JobStatus, Result};
 use crate::change::{HintHub, InterestOf, TopicKind, TopicSet};
 use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::job::follow::failure_of;
+use crate::job::paths::JOB_ENDS;
+use crate::job::store;
 use crate::kernel::commit::TableId;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
@@ -36,12 +38,17 @@ use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::millis;
 use crate::supervise::{Actor, ActorError, Address, ChildSpec, Context, Mailbox, Timer};
 
-/// Between two looks without a hint.
+/// Time between two polls without a hint.
 const POLL: Duration = millis(250);
-/// Jobs that calls of one node wait for at a time; a further wait is refused with `OVERLOADED`.
+/// Calls of one node that wait for jobs at a time; a further one is refused with `OVERLOADED`.
 const WAITING_MAX: usize = 10_000;
 
-type AwaitedJobs = HashMap<JobId, Vec<oneshot::Sender<JobEnd>>>;
+/// Calls that wait for jobs.
+#[derive(Default)]
+struct WaitingCalls {
+    of_job: HashMap<JobId, Vec<oneshot::Sender<JobEnd>>>,
+    count: usize,
+}
 
 /// Waits for ends of jobs. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -53,21 +60,21 @@ struct EndsShared {
     database: Database,
     hints: HintHub,
     /// Put by calls; the watcher, which is woken with a message, takes those that have ended.
-    waiting: MergeSlot<AwaitedJobs>,
+    waiting: MergeSlot<WaitingCalls>,
     watcher: Address<EndsMessage>,
 }
 
 /// Messages of the watcher.
 #[derive(forge_app_macros::Message)]
 enum EndsMessage {
-    /// A call waits for another job.
+    /// A call has begun to wait for a job.
     Waiting,
     /// A table has changed.
     Changed(Vec<TableId>),
-    /// Time to look without a hint.
+    /// Time to poll without a hint.
     Poll,
-    /// A look has ended: the table of progress, which the first one finds.
-    Looked(Result<TableId>),
+    /// A poll has ended, and says which table `forge_job_progress` is.
+    Polled(Result<TableId>),
 }
 
 struct EndWatcher {
@@ -76,9 +83,9 @@ struct EndWatcher {
 
 #[derive(Default)]
 struct EndWatcherState {
-    is_looking: bool,
-    /// Something came while a look was under way.
-    looks_again: bool,
+    is_polling: bool,
+    /// A message came during the poll: poll once more.
+    polls_again: bool,
     poll: Option<Timer>,
     /// The table of progress, once it is known.
     table: Option<TableId>,
@@ -102,9 +109,10 @@ impl AwaitJobEnd for JobEnds {
         let mut is_full = false;
         self.shared.waiting.put(|waiting| {
             let waiting = waiting.get_or_insert_default();
-            is_full = waiting.len() >= WAITING_MAX;
+            is_full = waiting.count >= WAITING_MAX;
             if !is_full {
-                waiting.entry(job).or_default().push(sender);
+                waiting.of_job.entry(job).or_default().push(sender);
+                waiting.count += 1;
             }
         });
         self.shared.watcher.notify(EndsMessage::Waiting);
@@ -121,20 +129,25 @@ impl EndsShared {
     /// The jobs that calls wait for, without those whose calls have gone.
     fn awaited(&self) -> Vec<JobId> {
         let awaited = self.waiting.take_part(|waiting| {
-            waiting.retain(|_, calls| {
+            waiting.of_job.retain(|_, calls| {
                 calls.retain(|call| !call.is_closed());
                 !calls.is_empty()
             });
-            Some(waiting.keys().copied().collect())
+            waiting.count = waiting.of_job.values().map(Vec::len).sum();
+            Some(waiting.of_job.keys().copied().collect())
         });
         awaited.unwrap_or_default()
     }
 
     /// Answers the calls whose jobs have ended.
-    async fn look(&self) -> Result<TableId> {
+    async fn poll_ends(&self) -> Result<TableId> {
         let found = list_ends(&self.database.reader(), &self.awaited()).await?;
         for (job, end) in found.ends {
-            let calls = self.waiting.take_part(|waiting| waiting.remove(&job));
+            let calls = self.waiting.take_part(|waiting| {
+                let calls = waiting.of_job.remove(&job)?;
+                waiting.count -= calls.len();
+                Some(calls)
+            });
             for call in calls.into_iter().flatten() {
                 // The call may have ended meanwhile.
                 let _gone = call.send(end.clone());
@@ -151,9 +164,9 @@ pub(super) struct FoundEnds {
     table: Option<TableId>,
 }
 
-/// Looks which of these jobs, which are followed, have ended.
+/// Which of these followed jobs have ended.
 pub(super) async fn list_ends(db: &Db, jobs: &[JobId]) -> Result<FoundEnds> {
-    let rows = sqlx::query(include_str!("sql/list_ends.sql")).bind(jobs).fetch_all(db).await?;
+    let rows = sqlx::query(include_str!("../sql/list_ends.sql")).bind(jobs).fetch_all(db).await?;
     let table: Option<i64> = rows.first().map(|row| row.try_get("progress_table")).transpose()?;
     let ends = rows.iter().filter_map(|row| read_end(row).transpose()).collect::<Result<_>>()?;
     Ok(FoundEnds { ends, table: table.and_then(|table| u32::try_from(table).ok()).map(TableId) })
@@ -178,8 +191,8 @@ pub(super) fn end_of_row(row: &PgRow, status: JobStatus) -> Result<Option<JobEnd
 
 impl EndWatcher {
     fn proceed(&self, cx: &Context<EndsMessage>, state: &mut EndWatcherState) {
-        if state.is_looking {
-            state.looks_again = true;
+        if state.is_polling {
+            state.polls_again = true;
             return;
         }
         let is_idle = self.shared.awaited().is_empty();
@@ -189,13 +202,13 @@ impl EndWatcher {
             state.poll = None;
             return;
         }
-        state.is_looking = true;
+        state.is_polling = true;
         let shared = Arc::clone(&self.shared);
-        cx.spawn_message("look", async move { EndsMessage::Looked(shared.look().await) });
+        cx.spawn_message("poll", async move { EndsMessage::Polled(shared.poll_ends().await) });
     }
 
-    fn looked(&self, cx: &Context<EndsMessage>, state: &mut EndWatcherState, result: Result<TableId>) {
-        state.is_looking = false;
+    fn polled(&self, cx: &Context<EndsMessage>, state: &mut EndWatcherState, result: Result<TableId>) {
+        state.is_polling = false;
         state.poll = Some(cx.send_after(POLL, EndsMessage::Poll));
         match result {
             Ok(table) => {
@@ -205,14 +218,14 @@ impl EndWatcher {
             Err(fault) => {
                 if state.failures == 0 {
                     let error = error_chain(&fault);
-                    tracing::warn!(error, "looking for the ends of jobs failed; retrying");
+                    tracing::warn!(error, "polling for the ends of jobs failed; retrying");
                 }
                 state.failures = state.failures.saturating_add(1);
-                // The poll looks again: what has come meanwhile would only fail sooner.
-                state.looks_again = false;
+                // The timer polls again: a poll at once would only fail sooner.
+                state.polls_again = false;
             }
         }
-        if std::mem::take(&mut state.looks_again) {
+        if std::mem::take(&mut state.polls_again) {
             self.proceed(cx, state);
         }
     }
@@ -231,7 +244,7 @@ impl Actor for EndWatcher {
                 address.notify(EndsMessage::Changed(tables));
             }
         });
-        // Looks for the jobs that calls wait for since before a restart.
+        // Calls may wait since before a restart.
         cx.address().cast(EndsMessage::Waiting)?;
         Ok(EndWatcherState::default())
     }
@@ -249,7 +262,7 @@ impl Actor for EndWatcher {
             }
             EndsMessage::Changed(_) => {}
             EndsMessage::Poll => self.proceed(cx, state),
-            EndsMessage::Looked(result) => self.looked(cx, state, result),
+            EndsMessage::Polled(result) => self.polled(cx, state, result),
         }
         Ok(())
     }

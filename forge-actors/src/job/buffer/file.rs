@@ -1,0 +1,224 @@
+//! A file of buffered jobs: one line of JSON each, in the order of their dispatches. Only its owner writes
+//! it, who holds its lock while the process lives; the file of a process that has ended is taken over by the
+//! next one that starts in the folder. Blocking: callers run it on threads that may wait.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The ending of files of jobs.
+const JOBS: &str = "jobs";
+/// The ending of files of lines that the database has refused.
+const REFUSED: &str = "refused";
+/// Lines that are read together.
+const LINES_MAX: usize = 100;
+/// Bytes of lines that are read together, but for the last line.
+const READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A file of buffered jobs.
+#[derive(Debug)]
+pub(super) struct BufferFile {
+    path: PathBuf,
+    file: File,
+    /// Where its whole lines end.
+    len: u64,
+    /// Its lines.
+    lines: u64,
+}
+
+/// Lines that were read from a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ReadLines {
+    pub(super) lines: Vec<String>,
+    /// Where the next ones begin.
+    pub(super) next: u64,
+}
+
+impl BufferFile {
+    /// Makes the file `name` in `folder`, and the folder.
+    pub(super) fn create(folder: &Path, name: &str) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let path = folder.join(name).with_extension(JOBS);
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
+        file.try_lock()?;
+        // Without this, a crash of the machine may leave the folder without the file.
+        File::open(folder)?.sync_all()?;
+        Ok(Self { path, file, len: 0, lines: 0 })
+    }
+
+    /// Takes over the files in `folder` whose processes have ended. A line that was not finished is cut off:
+    /// its dispatch was not acknowledged.
+    pub(super) fn take_over(folder: &Path) -> io::Result<Vec<Self>> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_none_or(|ending| ending != JOBS) {
+                continue;
+            }
+            let file = OpenOptions::new().read(true).append(true).open(&path)?;
+            if file.try_lock().is_err() {
+                continue;
+            }
+            let (len, lines) = measure(&file)?;
+            file.set_len(len)?;
+            files.push(Self { path, file, len, lines });
+        }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(files)
+    }
+
+    /// Its name, by which transactions that dispatch its jobs take turns.
+    pub(super) fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Appends whole lines, and returns when they are on the disk. After a failure the file is as before.
+    pub(super) fn append(&mut self, text: &[u8], lines: u64) -> io::Result<()> {
+        let appended = (&self.file).write_all(text).and_then(|()| self.file.sync_data());
+        if let Err(error) = appended {
+            self.file.set_len(self.len)?;
+            return Err(error);
+        }
+        self.len += text.len() as u64;
+        self.lines += lines;
+        Ok(())
+    }
+
+    /// Another descriptor, with which lines are read while others are appended.
+    pub(super) fn reader(&self) -> io::Result<LineReader> {
+        Ok(LineReader { file: File::open(&self.path)?, end: self.len })
+    }
+
+    /// Leaves nothing in the file.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.sync_data()?;
+        (self.len, self.lines) = (0, 0);
+        Ok(())
+    }
+
+    /// Deletes the file.
+    pub(super) fn remove(self) -> io::Result<()> {
+        fs::remove_file(self.path)
+    }
+
+    /// The file beside this one for lines that the database has refused.
+    pub(super) fn refused_path(&self) -> PathBuf {
+        self.path.with_extension(REFUSED)
+    }
+}
+
+/// Reads the lines of a file.
+#[derive(Debug)]
+pub(super) struct LineReader {
+    file: File,
+    /// Where the whole lines end.
+    end: u64,
+}
+
+impl LineReader {
+    /// Reads some lines from `start` on; none at the end.
+    pub(super) fn read(mut self, start: u64) -> io::Result<ReadLines> {
+        self.file.seek(SeekFrom::Start(start))?;
+        let mut reader = BufReader::new(self.file);
+        let mut read = ReadLines { lines: Vec::new(), next: start };
+        while read.lines.len() < LINES_MAX && read.next < self.end && read.next - start < READ_BYTES_MAX {
+            let mut line = Vec::new();
+            read.next += reader.read_until(b'\n', &mut line)? as u64;
+            read.lines.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
+        }
+        Ok(read)
+    }
+}
+
+/// Appends lines to the file at `path`, which is made when it is not there.
+pub(super) fn append_lines(path: &Path, lines: &[String]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
+}
+
+/// Where the last whole line ends, and how many there are.
+fn measure(file: &File) -> io::Result<(u64, u64)> {
+    let (mut end, mut lines) = (0, 0);
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        end += line.len() as u64;
+        lines += 1;
+        line.clear();
+    }
+    Ok((end, lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(file: &BufferFile, start: u64) -> ReadLines {
+        file.reader().unwrap().read(start).unwrap()
+    }
+
+    #[test]
+    fn lines_come_back_in_order_and_after_a_crash_without_the_unfinished_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("buffer");
+        let mut file = BufferFile::create(&path, "a").unwrap();
+        file.append(b"{\"n\":1}\n{\"n\":2}\n", 2).unwrap();
+        assert_eq!(lines(&file, 0).lines, ["{\"n\":1}", "{\"n\":2}"]);
+        assert_eq!(lines(&file, 16), ReadLines { lines: Vec::new(), next: 16 });
+        assert!(BufferFile::take_over(&path).unwrap().is_empty(), "its owner lives");
+        // The process ends in the middle of an append.
+        (&file.file).write_all(b"{\"n\":").unwrap();
+        drop(file);
+        let [left] = &BufferFile::take_over(&path).unwrap()[..] else { panic!("one file") };
+        assert_eq!((left.len(), left.lines(), left.name().as_str()), (16, 2, "a"));
+        assert_eq!(lines(left, 8), ReadLines { lines: vec!["{\"n\":2}".to_owned()], next: 16 });
+    }
+
+    #[test]
+    fn a_cleared_file_takes_lines_again_and_a_removed_one_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = BufferFile::create(folder.path(), "a").unwrap();
+        file.append(b"1\n", 1).unwrap();
+        file.clear().unwrap();
+        file.append(b"2\n", 1).unwrap();
+        assert_eq!((lines(&file, 0).lines, file.lines()), (vec!["2".to_owned()], 1));
+        file.remove().unwrap();
+        assert!(BufferFile::take_over(folder.path()).unwrap().is_empty());
+        assert!(BufferFile::take_over(&folder.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn many_lines_are_read_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = BufferFile::create(folder.path(), "a").unwrap();
+        let text: String = (0..250).map(|n| format!("{n}\n")).collect();
+        file.append(text.as_bytes(), 250).unwrap();
+        let (mut next, mut parts) = (0, Vec::new());
+        loop {
+            let part = lines(&file, next);
+            if part.lines.is_empty() {
+                break;
+            }
+            parts.push(part.lines.len());
+            next = part.next;
+        }
+        assert_eq!(parts, [100, 100, 50]);
+    }
+}
