@@ -40,6 +40,13 @@ pub async fn start_chain(ctx: &MutationContext, key: String) -> Result<JobHandle
     ctx.chain(link(1)).then(link(2)).then(link(3)).await
 }
 
+/// Dispatches a chain whose second job has children.
+#[forge::mutation]
+pub async fn start_chain_of_parents(ctx: &MutationContext, key: String) -> Result<JobHandle<Parent>> {
+    let parent = Parent { key: key.clone(), children: 3, ms: 0 };
+    ctx.chain(Link { key, n: 1 }).then(parent).await
+}
+
 /// Returns the sum of what its children return.
 #[forge::job(queue = "work", attempts = 2)]
 pub async fn parent(ctx: &JobContext, key: String, children: u32, ms: u32) -> Result<u32> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::app::error::Result;
-use crate::app::job::WaitedJob;
+use crate::app::job::{DependencyKind, WaitedJob};
 use crate::app::new_job::NewJob;
 use crate::kernel::fault::Fault;
 use crate::kernel::merge_slot::MergeSlot;
@@ -12,8 +12,14 @@ use crate::kernel::merge_slot::MergeSlot;
 #[derive(Default)]
 pub struct ChildList {
     /// Those of former runs; read from the database when the handler asks for the first one.
-    known: OnceLock<Arc<[WaitedJob]>>,
+    known: OnceLock<KnownJobs>,
     run: MergeSlot<ChildrenOfRun>,
+}
+
+struct KnownJobs {
+    children: Arc<[WaitedJob]>,
+    /// Jobs of all kinds that the job has waited for.
+    count: usize,
 }
 
 #[derive(Default)]
@@ -27,12 +33,19 @@ struct ChildrenOfRun {
 impl ChildList {
     /// The children of former runs, once they are known.
     pub(super) fn known(&self) -> Option<Arc<[WaitedJob]>> {
-        self.known.get().map(Arc::clone)
+        self.known.get().map(|known| Arc::clone(&known.children))
     }
 
-    /// Keeps the children of former runs.
-    pub(super) fn found(&self, children: Arc<[WaitedJob]>) -> Arc<[WaitedJob]> {
-        Arc::clone(self.known.get_or_init(|| children))
+    /// Keeps those of the jobs that the job has waited for which are its children.
+    pub(super) fn found(&self, mut waited: Vec<WaitedJob>) -> Arc<[WaitedJob]> {
+        let count = waited.len();
+        waited.retain(|job| job.kind == DependencyKind::Child);
+        Arc::clone(&self.known.get_or_init(|| KnownJobs { children: waited.into(), count }).children)
+    }
+
+    /// How many numbers the dependencies of the job have: also a batch or a chain has given it some.
+    pub(super) fn numbers_used(&self) -> usize {
+        self.known.get().map_or(0, |known| known.count)
     }
 
     /// The index of the child that the handler asks for now.
@@ -66,7 +79,7 @@ impl ChildList {
     /// # Errors
     /// When there are children that were never written.
     pub(super) fn check_end(&self) -> Result<()> {
-        match self.new_jobs().len() {
+        match self.run.take_part(|run| Some(run.new.len())).unwrap_or_default() {
             0 => Ok(()),
             children => Err(Fault::internal(format!(
                 "the handler has ended with {children} children that it has not waited for, so they do not \

@@ -133,7 +133,7 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
         let (scope, tx) = (self.scope.deeper()?, attempt.begin(limit).await?);
         let ctx = MutationContext::new(scope, MutationResources { db: tx.db() });
         let waiter = attempt.attempt().job;
-        let dependencies = NewDependency::of(waiter, DependencyKind::Child, known.len(), &jobs);
+        let dependencies = NewDependency::of(waiter, DependencyKind::Child, children.numbers_used(), &jobs);
         if let Err(fault) = insert_plan(&ctx, &JobPlan { jobs, dependencies }).await {
             tx.rollback().await;
             return Err(fault);
@@ -189,6 +189,17 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
     /// reason for which it has ended without success. `NOT_FOUND` when it has not ended, or its history is
     /// deleted.
     pub async fn result<H: Handler>(&self, job: JobHandle<H>) -> JobOutcome<H> {
+        let known = self.children().await.map_err(CallError::Fault)?;
+        let is_own = |jobs: &[WaitedJob]| {
+            jobs.iter().any(|waited| waited.job == job.id() && H::META.is_named(&waited.name))
+        };
+        // Of others a handle, which may come from a client, says nothing.
+        if !is_own(&known) {
+            let waited = K::job(&self.resources).attempt.waited().await.map_err(CallError::Fault)?;
+            if !is_own(&waited) {
+                return Err(CallError::Fault(missing(job.id())));
+            }
+        }
         let outcomes = self.outcomes::<H>(&[job.id()]).await.map_err(CallError::Fault)?;
         outcomes.into_iter().next().unwrap_or_else(|| Err(CallError::Fault(missing(job.id()))))
     }
@@ -220,9 +231,7 @@ impl<K: RunsAsJob + PlansJobs> Ctx<K> {
         if let Some(known) = children.known() {
             return Ok(known);
         }
-        let mut waited = attempt.waited().await?;
-        waited.retain(|job| job.kind == DependencyKind::Child);
-        Ok(children.found(waited.into()))
+        Ok(children.found(attempt.waited().await?))
     }
 
     async fn outcomes<H: Handler>(&self, jobs: &[JobId]) -> Result<Vec<JobOutcome<H>>> {

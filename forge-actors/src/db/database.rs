@@ -4,24 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Postgres};
 use tokio::sync::watch;
 
 use crate::kernel::error_chain::error_chain;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::subsystem::DatabaseUsage;
 
 use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
-use super::error::{DatabaseError, SERVER_MAJOR_MIN, no_answer};
+use super::error::{DatabaseError, SERVER_MAJOR_MIN, is_read_only_server, no_answer};
 use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
 use super::long_transaction::LongTransaction;
 use super::pool::{Pool, PoolNeed, PooledSession, SessionFactory};
-use super::session::Session;
+use super::session::{Activity, Session};
 use super::session_name::{SessionNames, short_id};
 use super::shared::DatabaseShared;
 use super::state::{DatabaseState, ServerReport};
@@ -137,6 +138,29 @@ impl Database {
     /// bookkeeping, and `ctx.db()` of jobs.
     pub fn writer(&self) -> Db {
         Db::pooled(self.0.write.clone(), false)
+    }
+
+    /// Runs one writing statement of Forge's own, which commits by itself.
+    ///
+    /// # Errors
+    /// `OUTCOME_UNKNOWN` when it was sent, and the connection broke or `database.commit_timeout` passed
+    /// before the answer came. With every other error nothing was written.
+    pub async fn write_alone(&self, query: Query<'_, Postgres, PgArguments>) -> Result<(), Fault> {
+        let mut pooled = self.0.write.acquire().await?;
+        let session = pooled.session();
+        let run = query.execute(session.start_request());
+        // A session that is dropped before its answer came is discarded.
+        let Ok(result) = tokio::time::timeout(self.0.config.commit_timeout, run).await else {
+            return Err(outcome_unknown());
+        };
+        session.finish_request(&result, Activity::Idle);
+        match result {
+            Ok(_) => Ok(()),
+            // The server has said that it failed.
+            Err(error @ (sqlx::Error::Database(_) | sqlx::Error::Encode(_))) => Err(error.into()),
+            Err(error) if is_read_only_server(&error) => Err(error.into()),
+            Err(error) => Err(outcome_unknown().because(error)),
+        }
     }
 
     /// Reads of the reactor outside of its snapshots.
@@ -428,4 +452,9 @@ fn setup(config: &DatabaseConfig, setting: &str) -> String {
         config.statement_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),
     )
+}
+
+fn outcome_unknown() -> Fault {
+    let text = "the database did not answer: the statement may or may not have been committed";
+    Fault::new(Code::OutcomeUnknown, text)
 }

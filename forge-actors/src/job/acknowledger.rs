@@ -193,7 +193,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             continue;
         }
         shared.free_slots(record);
-        ended.extend(released.ended());
+        ended.extend(released.ended(transition.status));
         if record.begun {
             *ended_attempts.entry((&record.name, transition.status)).or_default() += 1;
         }

@@ -145,6 +145,7 @@ impl Claimer {
             prefetch_bytes_max: config.prefetch_bytes_max,
             queue_of: |job| &job.record.queue,
             bytes_of: |job| job.record.args.len(),
+            is_keyed: |job| job.record.concurrency_key.is_some() || job.record.rate_key.is_some(),
             needs_begin: ClaimedJob::needs_begin,
         }
     }
@@ -277,7 +278,7 @@ impl Claimer {
     }
 
     fn claim_ended(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
-        // In the order in which they were sent, so that earlier jobs run first.
+        // In the order in which they were sent: as a rule the first one has the earlier jobs.
         while let Some(step) = state.steps.front_mut() {
             let received = step.try_recv();
             if received.as_ref().is_err_and(|error| *error == TryRecvError::Empty) {

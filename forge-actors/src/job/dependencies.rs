@@ -36,6 +36,10 @@ use crate::kernel::limits::JOB_CHAIN_MAX;
 
 /// Dependencies that one run of the settler reads.
 const MISSED_MAX: i64 = 5_000;
+/// Results that one statement reads for a running job.
+const RESULTS_READ_MAX: usize = 200;
+/// Bytes of results that a running job reads together.
+const RESULTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rounds of one `settle` or `reopen`. Each round takes the jobs that the round before has ended or brought
 /// back; no chain is longer.
 const CASCADES_MAX: usize = JOB_CHAIN_MAX;
@@ -61,6 +65,8 @@ pub(super) struct MissedEnds {
     pub(super) jobs: Vec<JobId>,
     /// They were cancelled, and have children that wait.
     pub(super) parents: Vec<JobId>,
+    /// They wait, and all that they wait for has ended.
+    pub(super) stranded: Vec<JobId>,
     /// Where the next look goes on; `None` at the end.
     pub(super) next: Option<DependencyPlace>,
 }
@@ -124,8 +130,8 @@ pub(super) async fn settle(db: &Db, ended: &[JobId]) -> Result<Settled, Fault> {
         let mut consequences = cancel_children(db, &ended).await?;
         if !waiters.is_empty() {
             settled.queues.extend(wake(db, &waiters).await?);
-            let broken =
-                sqlx::query_scalar::<_, JobId>(include_str!("sql/cancel_broken_steps.sql")).bind(&waiters);
+            let cancel = include_str!("sql/cancel_broken_steps.sql");
+            let broken = sqlx::query_scalar::<_, JobId>(cancel).bind(&waiters).bind(&ended);
             consequences.extend(broken.fetch_all(db).await?);
         }
         sync_progress(db, &consequences).await?;
@@ -136,6 +142,9 @@ pub(super) async fn settle(db: &Db, ended: &[JobId]) -> Result<Settled, Fault> {
 
 /// Lets those of the waiters run that wait for nothing more. Returns their queues.
 pub(super) async fn wake(db: &Db, waiters: &[JobId]) -> Result<BTreeSet<Arc<str>>, Fault> {
+    if waiters.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     let queues: Vec<String> =
         sqlx::query_scalar(include_str!("sql/wake_waiters.sql")).bind(waiters).fetch_all(db).await?;
     Ok(queues.into_iter().map(Arc::from).collect())
@@ -154,6 +163,7 @@ pub(super) async fn reopen(db: &Db, jobs: &[JobId]) -> Result<(), Fault> {
         if back.is_empty() {
             break;
         }
+        sqlx::query(include_str!("sql/lock_family.sql")).bind(&back).fetch_all(db).await?;
         let reopen = sqlx::query_scalar(include_str!("sql/reopen_dependencies.sql")).bind(&back);
         back = reopen.fetch_all(db).await?;
         sync_progress(db, &back).await?;
@@ -176,16 +186,30 @@ fn read_waited(row: &PgRow) -> Result<WaitedJob, Fault> {
 }
 
 /// How those of `jobs` have ended that are in the history.
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE` when their results are larger together than [`RESULTS_BYTES_MAX`].
 pub(super) async fn ends(db: &Db, jobs: &[JobId]) -> Result<HashMap<JobId, JobEnd>, Fault> {
-    if jobs.is_empty() {
-        return Ok(HashMap::new());
+    let (mut ends, mut bytes) = (HashMap::new(), 0);
+    for part in jobs.chunks(RESULTS_READ_MAX) {
+        let list = sqlx::query(include_str!("sql/list_outcomes_of_jobs.sql")).bind(part);
+        for row in list.fetch_all(db).await? {
+            let job: JobId = row.try_get("id")?;
+            let Some(end) = end_of_row(&row, store::status(&row)?)? else { continue };
+            if let JobEnd::Completed(Some(result)) = &end {
+                bytes += result.len();
+            }
+            if bytes > RESULTS_BYTES_MAX {
+                let text = format!(
+                    "the results of the jobs are larger than {RESULTS_BYTES_MAX} bytes together: read them one by \
+                     one with `ctx.result(..)`"
+                );
+                return Err(Fault::new(Code::PayloadTooLarge, text).without_retry());
+            }
+            ends.insert(job, end);
+        }
     }
-    let rows = sqlx::query(include_str!("sql/list_outcomes_of_jobs.sql")).bind(jobs).fetch_all(db).await?;
-    let end = |row: &PgRow| {
-        let job: JobId = row.try_get("id")?;
-        Ok(end_of_row(row, store::status(row)?)?.map(|end| (job, end)))
-    };
-    rows.iter().filter_map(|row| end(row).transpose()).collect()
+    Ok(ends)
 }
 
 /// Looks for ends of jobs that are not recorded for the jobs that wait for them.
@@ -201,6 +225,7 @@ pub(super) async fn find_missed(db: &Db, after: Option<DependencyPlace>) -> Resu
     Ok(MissedEnds {
         jobs: row.try_get::<Option<_>, _>("ended")?.unwrap_or_default(),
         parents: row.try_get::<Option<_>, _>("cancelled_parents")?.unwrap_or_default(),
+        stranded: row.try_get::<Option<_>, _>("stranded")?.unwrap_or_default(),
         next: waiter.zip(number).map(|(waiter, number)| DependencyPlace { waiter, number }),
     })
 }

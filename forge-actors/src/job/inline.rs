@@ -145,7 +145,9 @@ impl Jobs {
     async fn write(&self, released: ReleasedJob) -> Result<Transition, Fault> {
         let batch = [released];
         let written = write_batch(&self.shared.store, &batch, &[]).await?;
-        self.shared.reports.ended(&batch[0].ended().into_iter().collect::<Vec<_>>());
+        self.shared
+            .reports
+            .ended(&batch[0].ended(batch[0].transition.status).into_iter().collect::<Vec<_>>());
         let unwritable = || Fault::new(Code::Internal, "the database refuses every result of this attempt");
         written.transition(&batch[0]).cloned().ok_or_else(unwritable)
     }

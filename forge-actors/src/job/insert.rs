@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sqlx::Row;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
 
 use super::{dependencies, follow, store};
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
@@ -12,7 +14,6 @@ use crate::app::{JobStatus, Result};
 use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::db::handle::Db;
-use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
 
@@ -55,15 +56,8 @@ impl InsertJob for JobInserter {
             if !self.database.state().borrow().is_up() {
                 return Ok(None);
             }
-            let writer = self.database.writer();
-            let insert = insert_row(&writer, job, job.after_secs, job.run_at, identity, trace);
-            insert.await.map_err(|error| match error {
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
-                    let text = "the connection broke before the database answered: the job may exist";
-                    Fault::new(Code::OutcomeUnknown, text).because(error)
-                }
-                error => error.into(),
-            })?;
+            let insert = insert_row(job, job.after_secs, job.run_at, identity, trace);
+            self.database.write_alone(insert).await?;
             self.hints.publish(Hint::of([Arc::<str>::from(job.queue.as_str())]));
             Ok(Some(DispatchOutcome::New(job.id)))
         })
@@ -113,18 +107,17 @@ async fn insert(
     identity: Option<String>,
     trace: String,
 ) -> Result<DispatchOutcome> {
-    insert_row(db, job, after_secs, run_at, identity, trace).await?;
+    insert_row(job, after_secs, run_at, identity, trace).execute(db).await?;
     Ok(DispatchOutcome::New(job.id))
 }
 
-async fn insert_row(
-    db: &Db,
+fn insert_row(
     job: &NewJob,
     after_secs: f64,
     run_at: Option<Timestamp>,
     identity: Option<String>,
     trace: String,
-) -> sqlx::Result<()> {
+) -> Query<'_, Postgres, PgArguments> {
     let keys = job.keys.expose();
     sqlx::query(include_str!("sql/insert_job.sql"))
         .bind(job.id)
@@ -142,9 +135,6 @@ async fn insert_row(
         .bind(keys.rate.as_deref())
         .bind(job.timeout_ms.map(i64::from))
         .bind(job.awaited.then_some(true))
-        .execute(db)
-        .await?;
-    Ok(())
 }
 
 /// A job with a limit is held by its own row, since the held rows of a key are its count.

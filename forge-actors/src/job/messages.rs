@@ -7,6 +7,7 @@ use super::leases::ClaimedJob;
 use super::report::{EndedJob, ReportsWaiting};
 use super::state::{Transition, is_finished};
 use super::store::OpeningKey;
+use crate::app::JobStatus;
 use crate::kernel::fault::Fault;
 
 /// Messages of the claimer.
@@ -96,7 +97,8 @@ pub(super) struct ReleasedJob {
 
 impl ReleasedJob {
     /// The job, when its state is passed on to followers or to jobs that wait for it.
-    pub(super) fn ended(&self) -> Option<EndedJob<'_>> {
-        EndedJob::of(&self.job.record, self.has_reported, is_finished(self.transition.status))
+    /// `status` is what was written.
+    pub(super) fn ended(&self, status: JobStatus) -> Option<EndedJob<'_>> {
+        EndedJob::of(&self.job.record, self.has_reported, is_finished(status))
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct PlannerLimits<T> {
     pub(super) queue_of: fn(&T) -> &Arc<str>,
     /// The size of its arguments.
     pub(super) bytes_of: fn(&T) -> usize,
+    /// Whether a limit by key admits it, one after the other.
+    pub(super) is_keyed: fn(&T) -> bool,
     /// Whether its begin is to be written before it is assigned.
     pub(super) needs_begin: fn(&T) -> bool,
 }
@@ -90,6 +92,11 @@ pub(super) struct ClaimPlanner<T> {
     /// Claims that are under way, and how many jobs they may bring.
     claims: usize,
     claiming: usize,
+    /// Queues whose last claim had jobs with a key. Two claims at a time take jobs in no certain order, so
+    /// not from these.
+    keyed_queues: BTreeSet<Arc<str>>,
+    /// Jobs of full claims that ended while another one was under way.
+    full_jobs: usize,
     promotion: Promotion,
     /// When the last claim came back full.
     full_since: Option<Instant>,
@@ -131,6 +138,8 @@ impl<T> ClaimPlanner<T> {
             promoting: false,
             claims: 0,
             claiming: 0,
+            keyed_queues: BTreeSet::new(),
+            full_jobs: 0,
             promotion: Promotion::No,
             full_since: None,
         }
@@ -342,7 +351,8 @@ impl<T> ClaimPlanner<T> {
             // The first claim has the free workers, and may have all the bytes that are left.
             let limit = ahead.min(capacity);
             let size = ClaimSize { limit, begin: 0, bytes_max: (bytes_left / CLAIMS_MAX).max(1) };
-            let queue = (limit > 0).then(|| self.pending_queues.pop_front()).flatten()?;
+            let at = self.pending_queues.iter().position(|queue| !self.keyed_queues.contains(queue))?;
+            let queue = (limit > 0).then(|| self.pending_queues.remove(at)).flatten()?;
             return Some((queue, size));
         }
         // The workers that are left when every claimed job that may begin has one.
@@ -358,7 +368,7 @@ impl<T> ClaimPlanner<T> {
         })?;
         let queue = self.pending_queues.remove(at)?;
         let begin = load.open_to(&queue).min(reported).min(limit);
-        if drains {
+        if drains && !self.keyed_queues.contains(&queue) {
             // A second claim may follow before this one has ended.
             self.ask_again(&queue);
         }
@@ -377,6 +387,10 @@ impl<T> ClaimPlanner<T> {
         now: Instant,
     ) {
         self.claim_ended(size);
+        match jobs.iter().any(self.limits.is_keyed) {
+            true => self.keyed_queues.insert(Arc::clone(&queue)),
+            false => self.keyed_queues.remove(&queue),
+        };
         let count = jobs.len();
         let bytes: usize = jobs.iter().map(self.limits.bytes_of).sum();
         let cut = count < size.limit && bytes >= size.bytes_max;
@@ -392,6 +406,12 @@ impl<T> ClaimPlanner<T> {
         }
         // The queue may have more jobs. It is asked again after the other queues.
         self.ask_again(&queue);
+        if self.claims > 0 {
+            // The pace is that of both together.
+            self.full_jobs += count;
+            return;
+        }
+        let count = count + std::mem::take(&mut self.full_jobs);
         if let Some(before) = self.full_since.replace(now) {
             let took = now.saturating_duration_since(before);
             if took < FAST {

@@ -56,9 +56,12 @@ impl Duty for Settler {
             store.delete_progress(&db, &unsettled.gone).await?;
         }
         let missed = dependencies::find_missed(&db, self.dependencies).await?;
+        let woken = dependencies::wake(&db, &missed.stranded).await?;
         let receipt = transaction.commit().await?;
         self.progress = unsettled.next;
-        self.shared.hints.publish(Hint { xid: receipt.xid, topics: TopicSet::from_iter(receipt.tables) });
+        let mut topics = TopicSet::from_iter(receipt.tables);
+        topics.extend(woken);
+        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
         let ended: Vec<JobId> = missed.jobs.iter().chain(&missed.parents).copied().collect();
         self.record_ends(&term, &ended).await?;
         self.dependencies = missed.next;

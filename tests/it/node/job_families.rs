@@ -114,6 +114,18 @@ async fn a_failed_job_of_a_chain_ends_the_rest_and_a_retry_brings_it_back() {
 }
 
 #[tokio::test]
+async fn a_job_of_a_chain_may_have_children() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let (last, mut socket) = start(node.client(), "start_chain_of_parents", json!({ "key": "a" })).await;
+    assert_eq!(ended(&mut socket).await["result"], json!(6));
+    let shown = node.client().call("forge.job", json!({ "id": last }), Some(&probe::admin_token())).await;
+    assert_eq!(shown.data()["waited"]["completed"], 4, "the job before it, and its children");
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
 async fn children_that_wait_end_with_their_parent() {
     let database = Database::create().await;
     let node = worker_on(&database, "concurrency = 2\nqueue_share = 1.0\nprefetch_max = 0").start().await;

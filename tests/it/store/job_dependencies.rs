@@ -14,12 +14,14 @@ const RECORD: &str = include_str!("../../../forge-actors/src/job/sql/record_ends
 const WAKE: &str = include_str!("../../../forge-actors/src/job/sql/wake_waiters.sql");
 const BREAK: &str = include_str!("../../../forge-actors/src/job/sql/cancel_broken_steps.sql");
 const ORPHANS: &str = include_str!("../../../forge-actors/src/job/sql/cancel_children.sql");
+const LOCK_FAMILY: &str = include_str!("../../../forge-actors/src/job/sql/lock_family.sql");
 const REOPEN: &str = include_str!("../../../forge-actors/src/job/sql/reopen_dependencies.sql");
 const RETRY: &str = include_str!("../../../forge-actors/src/job/sql/retry_jobs.sql");
 const MISSED: &str = include_str!("../../../forge-actors/src/job/sql/list_missed_ends.sql");
 
-/// Where the next look goes on, jobs that have ended, and parents that were cancelled.
-type Missed = (Option<JobId>, Option<i32>, Option<Vec<JobId>>, Option<Vec<JobId>>);
+/// Where the next look goes on, jobs that have ended, parents that were cancelled, and waiters without an
+/// open dependency.
+type Missed = (Option<JobId>, Option<i32>, Option<Vec<JobId>>, Option<Vec<JobId>>, Option<Vec<JobId>>);
 
 impl Bench {
     /// Inserts a job that waits for `count` others, and those; of one `kind`.
@@ -80,8 +82,9 @@ async fn settle(connection: &mut PgConnection, ended: &[JobId]) -> (usize, Vec<J
     let mut consequences: Vec<JobId> =
         sqlx::query_scalar(ORPHANS).bind(ended).fetch_all(&mut *connection).await.unwrap();
     let woken = sqlx::query(WAKE).bind(&waiters).fetch_all(&mut *connection).await.unwrap();
-    consequences
-        .extend(sqlx::query_scalar::<_, JobId>(BREAK).bind(&waiters).fetch_all(connection).await.unwrap());
+    consequences.extend(
+        sqlx::query_scalar::<_, JobId>(BREAK).bind(&waiters).bind(ended).fetch_all(connection).await.unwrap(),
+    );
     (woken.len(), consequences)
 }
 
@@ -149,7 +152,7 @@ async fn an_end_that_was_not_recorded_is_found() {
     let mut found = Vec::new();
     let (mut waiter, mut number): (Option<JobId>, Option<i32>) = (None, None);
     loop {
-        let (next, place, ended, parents): Missed = sqlx::query_as(MISSED)
+        let (next, place, ended, parents, stranded): Missed = sqlx::query_as(MISSED)
             .bind(waiter)
             .bind(number)
             .bind(2_i64)
@@ -157,7 +160,7 @@ async fn an_end_that_was_not_recorded_is_found() {
             .await
             .unwrap();
         found.extend(ended.unwrap_or_default());
-        assert_eq!(parents, None);
+        assert_eq!((parents, stranded), (None, None));
         (waiter, number) = (next, place);
         if next.is_none() {
             break;
@@ -165,7 +168,7 @@ async fn an_end_that_was_not_recorded_is_found() {
     }
     assert_eq!(found, [children[1], children[3]], "two rows at a time");
     bench.end(parent, "cancelled").await;
-    let (_, _, _, parents): Missed = sqlx::query_as(MISSED)
+    let (_, _, _, parents, _): Missed = sqlx::query_as(MISSED)
         .bind(None::<JobId>)
         .bind(None::<i32>)
         .bind(9_i64)
@@ -212,5 +215,44 @@ async fn a_broken_chain_ends_and_waits_again() {
         bench.end(job, "completed").await;
         assert_eq!(settle(&mut connection, &[job]).await, (next, Vec::new()));
     }
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_cancelled_whole_keeps_its_order_when_it_is_brought_back() {
+    let bench = Bench::open().await;
+    let (second, first) = bench.put_family(1, "step").await;
+    let all = [first[0], second];
+    for job in all {
+        bench.end(job, "cancelled").await;
+    }
+    let mut connection = bench.scratch.connect().await;
+    settle(&mut connection, &all).await;
+    let mut tx = connection.begin().await.unwrap();
+    for statement in [RETRY, LOCK_FAMILY, REOPEN] {
+        sqlx::query(statement).bind(all).fetch_all(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let waits = "SELECT string_agg(ready || ' ' || coalesce(waits_for_jobs::text, 'no'), ', ' ORDER BY ready DESC) FROM forge_jobs";
+    assert_eq!(bench.value::<String>(waits).await, "true no, false true", "one after the other");
+    bench.end(first[0], "completed").await;
+    assert_eq!(settle(&mut connection, &first).await.0, 1);
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_that_waits_for_nothing_is_found() {
+    let bench = Bench::open().await;
+    let (parent, _) = bench.put_family(1, "member").await;
+    bench.run("UPDATE forge_job_dependencies SET ended = 'completed'").await;
+    let mut connection = bench.scratch.connect().await;
+    let (_, _, _, _, stranded): Missed = sqlx::query_as(MISSED)
+        .bind(None::<JobId>)
+        .bind(None::<i32>)
+        .bind(9_i64)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(stranded, Some(vec![parent]));
     bench.scratch.drop().await;
 }

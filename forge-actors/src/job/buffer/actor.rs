@@ -45,6 +45,8 @@ pub(super) enum BufferMessage {
 /// A part of a file whose jobs are dispatched, or set aside.
 #[derive(Debug)]
 pub(super) struct DispatchedPart {
+    /// The name of the file.
+    name: String,
     /// Where the next part begins.
     next: u64,
     /// Its lines.
@@ -71,8 +73,8 @@ pub(super) struct KeeperState {
     left: VecDeque<BufferFile>,
     is_writing: bool,
     is_dispatching: bool,
-    /// How much of the file that is dispatched has been.
-    done: u64,
+    /// A part of the file of this process that was dispatched while a write had the file.
+    done_meanwhile: Option<(String, u64)>,
     failures: u32,
     pause: Option<Timer>,
 }
@@ -127,7 +129,7 @@ impl BufferKeeper {
             // A panic of the write drops the file, whose lock ends with it: the next takeover finds it.
             let own = blocking(move || (append(own, &shared.place, batch), shared)).await;
             let Ok((own, shared)) = own else { return BufferMessage::Written(None) };
-            let written = own.as_ref().map_or(0, BufferFile::lines).saturating_sub(before);
+            let written = own.as_ref().map_or(before, BufferFile::lines).saturating_sub(before);
             shared.jobs.fetch_add(written, Ordering::Relaxed);
             metrics::counter!(signals::JOBS_BUFFERED_TOTAL).increment(written);
             BufferMessage::Written(own)
@@ -136,8 +138,7 @@ impl BufferKeeper {
 
     /// Dispatches the next part of the first file, and leaves files that are done behind.
     fn dispatch(&self, cx: &Context<BufferMessage>, state: &mut KeeperState) {
-        while let Some(file) = state.left.pop_front_if(|file| state.done >= file.len()) {
-            state.done = 0;
+        while let Some(file) = state.left.pop_front_if(|file| file.done() >= file.len()) {
             cx.spawn("remove", async move {
                 if let Err(error) = blocking(move || file.remove()).await.flatten() {
                     tracing::warn!(%error, "deleting a file of the buffer of jobs failed");
@@ -145,12 +146,12 @@ impl BufferKeeper {
             });
         }
         let Some(file) = state.left.front().or(state.own.as_ref()) else { return };
-        if state.done < file.len() {
+        if file.done() < file.len() {
             let part = file.reader().map(|reader| UndispatchedPart {
                 name: file.name(),
                 reader,
                 refused: file.refused_path(),
-                start: state.done,
+                start: file.done(),
             });
             state.is_dispatching = true;
             let shared = Arc::clone(&self.shared);
@@ -167,7 +168,7 @@ impl BufferKeeper {
     /// Leaves nothing in the file of this process, all of which is dispatched.
     fn clear(&self, cx: &Context<BufferMessage>, state: &mut KeeperState) {
         let Some(mut own) = state.own.take() else { return };
-        (state.done, state.is_writing) = (0, true);
+        state.is_writing = true;
         cx.spawn_message("clear", async move {
             let cleared = blocking(move || own.clear().map(|()| own)).await.flatten();
             if let Err(error) = &cleared {
@@ -186,8 +187,13 @@ impl BufferKeeper {
     ) {
         state.is_dispatching = false;
         match part {
-            Ok(DispatchedPart { next, lines }) => {
-                state.done = next;
+            Ok(DispatchedPart { name, next, lines }) => {
+                let files = state.left.iter_mut().chain(state.own.as_mut());
+                files.filter(|file| file.name() == name).for_each(|file| file.dispatched_to(next));
+                if state.own.is_none() {
+                    // A write has the file, and gives it back as it was before.
+                    state.done_meanwhile = Some((name, next));
+                }
                 state.failures = 0;
                 self.shared.jobs.fetch_sub(lines, Ordering::Relaxed);
                 self.publish_count();
@@ -233,12 +239,8 @@ fn append(own: Option<BufferFile>, place: &BufferPlace, batch: Vec<WaitingAppend
         return own;
     }
     let file = own.map_or_else(|| BufferFile::create(folder, &JobId::new().to_string()), Ok);
-    let written = file.map(|mut file| {
-        let appended = file.append(&text, replies.len() as u64);
-        (file, appended)
-    });
-    let (file, result) = match written {
-        Ok((file, appended)) => (Some(file), appended),
+    let (file, result) = match file {
+        Ok(file) => file.append(&text, replies.len() as u64),
         Err(error) => (None, Err(error)),
     };
     if let Err(error) = &result {
@@ -293,7 +295,7 @@ async fn dispatch(shared: &BufferShared, part: UndispatchedPart) -> Result<Dispa
     if !aside.is_empty() {
         blocking(move || append_lines(&refused, &aside)).await.flatten().map_err(Fault::internal)?;
     }
-    Ok(DispatchedPart { next: read.next, lines: read.lines.len() as u64 })
+    Ok(DispatchedPart { name, next: read.next, lines: read.lines.len() as u64 })
 }
 
 /// Runs what waits for the disk on a thread that may wait.
@@ -331,6 +333,11 @@ impl Actor for BufferKeeper {
             BufferMessage::Written(own) => {
                 state.is_writing = false;
                 state.own = own;
+                if let (Some(own), Some((name, done))) = (&mut state.own, state.done_meanwhile.take())
+                    && own.name() == name
+                {
+                    own.dispatched_to(done);
+                }
                 self.publish_count();
             }
             BufferMessage::Dispatched(part) => self.dispatched(cx, state, part),

@@ -25,6 +25,8 @@ pub(super) struct BufferFile {
     len: u64,
     /// Its lines.
     lines: u64,
+    /// How much of it is dispatched.
+    done: u64,
 }
 
 /// Lines that were read from a file.
@@ -41,10 +43,13 @@ impl BufferFile {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(name).with_extension(JOBS);
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
-        file.try_lock()?;
-        // Without this, a crash of the machine may leave the folder without the file.
-        File::open(folder)?.sync_all()?;
-        Ok(Self { path, file, len: 0, lines: 0 })
+        // Without the sync, a crash of the machine may leave the folder without the file.
+        let made = file.try_lock().map_err(io::Error::from).and_then(|()| File::open(folder)?.sync_all());
+        if let Err(error) = made {
+            fs::remove_file(&path)?;
+            return Err(error);
+        }
+        Ok(Self { path, file, len: 0, lines: 0, done: 0 })
     }
 
     /// Takes over the files in `folder` whose processes have ended. A line that was not finished is cut off:
@@ -61,16 +66,32 @@ impl BufferFile {
             if path.extension().is_none_or(|ending| ending != JOBS) {
                 continue;
             }
-            let file = OpenOptions::new().read(true).append(true).open(&path)?;
-            if file.try_lock().is_err() {
-                continue;
+            match Self::take(path.clone()) {
+                Ok(taken) => files.extend(taken),
+                // Another process has finished with it in this moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let path = path.display();
+                    tracing::warn!(%path, %error, "taking over a file of buffered jobs failed");
+                }
             }
-            let (len, lines) = measure(&file)?;
-            file.set_len(len)?;
-            files.push(Self { path, file, len, lines });
         }
         files.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(files)
+    }
+
+    /// Takes over one file; `None` while its owner lives.
+    fn take(path: PathBuf) -> io::Result<Option<Self>> {
+        if !fs::symlink_metadata(&path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        let (len, lines) = measure(&file)?;
+        file.set_len(len)?;
+        Ok(Some(Self { path, file, len, lines, done: 0 }))
     }
 
     /// Its name, by which transactions that dispatch its jobs take turns.
@@ -86,16 +107,32 @@ impl BufferFile {
         self.lines
     }
 
-    /// Appends whole lines, and returns when they are on the disk. After a failure the file is as before.
-    pub(super) fn append(&mut self, text: &[u8], lines: u64) -> io::Result<()> {
-        let appended = (&self.file).write_all(text).and_then(|()| self.file.sync_data());
-        if let Err(error) = appended {
-            self.file.set_len(self.len)?;
-            return Err(error);
+    /// How much of it is dispatched.
+    pub(super) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Notes how much of it is dispatched.
+    pub(super) fn dispatched_to(&mut self, done: u64) {
+        self.done = done;
+    }
+
+    /// Appends whole lines, and returns when they are on the disk. After a failure the file is as before, or
+    /// is not used any more: then it is taken over later.
+    pub(super) fn append(mut self, text: &[u8], lines: u64) -> (Option<Self>, io::Result<()>) {
+        let is_whole = self.file.metadata().is_ok_and(|data| data.len() == self.len);
+        let appended = if is_whole {
+            (&self.file).write_all(text).and_then(|()| self.file.sync_data())
+        } else {
+            Err(io::Error::other("the file is not as it was written"))
+        };
+        if appended.is_err() {
+            let kept = is_whole && self.file.set_len(self.len).is_ok();
+            return (kept.then_some(self), appended);
         }
         self.len += text.len() as u64;
         self.lines += lines;
-        Ok(())
+        (Some(self), Ok(()))
     }
 
     /// Another descriptor, with which lines are read while others are appended.
@@ -107,7 +144,7 @@ impl BufferFile {
     pub(super) fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.sync_data()?;
-        (self.len, self.lines) = (0, 0);
+        (self.len, self.lines, self.done) = (0, 0, 0);
         Ok(())
     }
 
@@ -174,12 +211,28 @@ mod tests {
         file.reader().unwrap().read(start).unwrap()
     }
 
+    fn appended(file: BufferFile, text: &[u8], lines: u64) -> BufferFile {
+        let (file, result) = file.append(text, lines);
+        result.unwrap();
+        file.unwrap()
+    }
+
+    #[test]
+    fn what_is_no_file_of_jobs_keeps_no_other_one_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("folder.jobs")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link.jobs")).unwrap();
+        drop(appended(BufferFile::create(folder.path(), "z").unwrap(), b"1\n", 1));
+        let [left] = &BufferFile::take_over(folder.path()).unwrap()[..] else { panic!("one file") };
+        assert_eq!((left.name().as_str(), left.done()), ("z", 0));
+    }
+
     #[test]
     fn lines_come_back_in_order_and_after_a_crash_without_the_unfinished_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("buffer");
-        let mut file = BufferFile::create(&path, "a").unwrap();
-        file.append(b"{\"n\":1}\n{\"n\":2}\n", 2).unwrap();
+        let file = BufferFile::create(&path, "a").unwrap();
+        let file = appended(file, b"{\"n\":1}\n{\"n\":2}\n", 2);
         assert_eq!(lines(&file, 0).lines, ["{\"n\":1}", "{\"n\":2}"]);
         assert_eq!(lines(&file, 16), ReadLines { lines: Vec::new(), next: 16 });
         assert!(BufferFile::take_over(&path).unwrap().is_empty(), "its owner lives");
@@ -194,10 +247,9 @@ mod tests {
     #[test]
     fn a_cleared_file_takes_lines_again_and_a_removed_one_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = BufferFile::create(folder.path(), "a").unwrap();
-        file.append(b"1\n", 1).unwrap();
+        let mut file = appended(BufferFile::create(folder.path(), "a").unwrap(), b"1\n", 1);
         file.clear().unwrap();
-        file.append(b"2\n", 1).unwrap();
+        let file = appended(file, b"2\n", 1);
         assert_eq!((lines(&file, 0).lines, file.lines()), (vec!["2".to_owned()], 1));
         file.remove().unwrap();
         assert!(BufferFile::take_over(folder.path()).unwrap().is_empty());
@@ -207,9 +259,8 @@ mod tests {
     #[test]
     fn many_lines_are_read_in_parts() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = BufferFile::create(folder.path(), "a").unwrap();
         let text: String = (0..250).map(|n| format!("{n}\n")).collect();
-        file.append(text.as_bytes(), 250).unwrap();
+        let file = appended(BufferFile::create(folder.path(), "a").unwrap(), text.as_bytes(), 250);
         let (mut next, mut parts) = (0, Vec::new());
         loop {
             let part = lines(&file, next);

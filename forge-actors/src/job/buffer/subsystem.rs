@@ -21,8 +21,9 @@ impl Subsystem for JobBufferSubsystem {
 
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         let JobConfig { buffer: folder, buffer_bytes_max: bytes_max, .. } = node.config::<JobConfig>();
-        let place = BufferPlace { folder, bytes_max };
         let (database, hints) = (node.get::<Database>(), node.get::<HintHub>());
+        // Jobs go only into the database that they were meant for.
+        let place = BufferPlace { folder: folder.join(folder_name(&database.address())), bytes_max };
         // Every node dispatches jobs, also one that runs none.
         node.provide::<Arc<dyn InsertJob>>(Arc::new(JobInserter::new(database.clone(), hints.clone())));
         let (buffer, child) = JobBuffer::new(place, database, hints);
@@ -36,4 +37,9 @@ impl Subsystem for JobBufferSubsystem {
             });
         })))
     }
+}
+
+/// The address of a database as the name of a folder.
+fn folder_name(address: &str) -> String {
+    address.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
 }

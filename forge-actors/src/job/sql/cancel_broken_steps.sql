@@ -1,11 +1,14 @@
--- Called by job/dependencies.rs after sql/wake_waiters.sql in the same transaction: $1 waiters. Primary keys.
+-- Called by job/dependencies.rs after sql/wake_waiters.sql in the same transaction: $1 waiters, $2 jobs whose ends were recorded. Index
+-- forge_job_dependencies_job, primary keys.
 -- Locks the rows that it moves. A job of a chain ends when the one before has ended without success. Returns
 -- the jobs that have ended by this.
 WITH broken AS (
     UPDATE forge_job_dependencies dependency
     SET broke = true
     FROM forge_jobs waiter
-    WHERE dependency.waiter_id = ANY ($1)
+    WHERE dependency.job_id = ANY ($2)
+      AND dependency.waiter_id = ANY ($1)
+      AND NOT dependency.broke
       AND dependency.kind = 'step'
       AND dependency.ended <> 'completed'
       AND waiter.id = dependency.waiter_id

@@ -1,5 +1,6 @@
 -- Called by job/dependencies.rs when jobs were cancelled: $1 these jobs. Index forge_job_dependencies_open,
--- primary keys. Locks the rows that it moves, and skips rows that a claim has locked. Children of a cancelled
+-- primary keys. Locks the rows that it moves, and skips rows that a claim has locked, 1,000 at most: the settler finds
+-- the rest. Children of a cancelled
 -- parent end with it, unless a node holds them: those end by themselves. Returns the jobs that have ended by
 -- this.
 WITH orphan AS (
@@ -12,6 +13,7 @@ WITH orphan AS (
       AND dependency.ended IS NULL
       AND child.node_id IS NULL
     ORDER BY child.id
+    LIMIT 1000
     FOR UPDATE OF child SKIP LOCKED
 ), gone AS (
     DELETE FROM forge_jobs child USING orphan

@@ -3,7 +3,7 @@
 -- seconds back to which rows were deleted before, or null. Index forge_job_history_finished_at; reads all of
 -- forge_job_leases. Locks the rows that it deletes, and skips rows that another node deletes. A row that may
 -- say of a job in a batch lease that it has ended is kept for as long as the lease: without it a rescue would
--- have the job run again. The failed attempts of the jobs go with them, by the primary key of
+-- have the job run again. So is a row whose end is not recorded for a job that waits for it. The failed attempts of the jobs go with them, by the primary key of
 -- forge_failed_attempts.
 WITH old AS (
     DELETE FROM forge_job_history
@@ -17,6 +17,10 @@ WITH old AS (
           AND (status IN ('failed', 'dead_letter')) = $3
           AND ($4::text[] IS NULL OR name = ANY ($4))
           AND NOT name = ANY ($5::text[])
+          AND NOT EXISTS (
+              SELECT FROM forge_job_dependencies dependency
+              WHERE dependency.job_id = forge_job_history.id AND dependency.ended IS NULL
+          )
         LIMIT $2
         FOR UPDATE SKIP LOCKED
     )

@@ -1,5 +1,5 @@
 -- Called by job/dependencies.rs for the settler, on the leader of `jobs`: $1 and $2 the waiter and the number
--- after which to go on, or null, $3 how many rows to look at. Index forge_job_dependencies_open, primary key
+-- after which to go on, or null, $3 how many rows to look at. Indexes forge_jobs_waiting, forge_job_dependencies_open, primary key
 -- of the history; no lock. Finds jobs whose end is not recorded for the jobs that wait for them, and parents
 -- that were cancelled while their children wait.
 WITH open AS MATERIALIZED (
@@ -10,6 +10,12 @@ WITH open AS MATERIALIZED (
     LIMIT $3
 ), last AS (
     SELECT waiter_id, number FROM open ORDER BY waiter_id DESC, number DESC LIMIT 1
+), stranded AS (
+    SELECT id
+    FROM (SELECT id FROM forge_jobs WHERE waits_for_jobs ORDER BY id LIMIT $3) AS waiter
+    WHERE NOT EXISTS (
+        SELECT FROM forge_job_dependencies WHERE waiter_id = waiter.id AND ended IS NULL
+    )
 )
 SELECT (SELECT waiter_id FROM last WHERE (SELECT count(*) FROM open) >= $3) AS next_waiter,
        (SELECT number FROM last) AS next_number,
@@ -21,4 +27,5 @@ SELECT (SELECT waiter_id FROM last WHERE (SELECT count(*) FROM open) >= $3) AS n
            SELECT array_agg(DISTINCT open.waiter_id)
            FROM open
            JOIN forge_job_history waiter ON waiter.id = open.waiter_id AND waiter.status = 'cancelled'
-       ) AS cancelled_parents
+       ) AS cancelled_parents,
+       (SELECT array_agg(id) FROM stranded) AS stranded

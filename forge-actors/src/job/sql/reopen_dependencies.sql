@@ -1,5 +1,5 @@
--- Called by job/dependencies.rs when jobs were brought back from the history, in the same transaction: $1 the
--- jobs. Index forge_job_dependencies_job, primary keys. Locks the rows that it changes. A job that still
+-- Called by job/dependencies.rs after sql/lock_family.sql, in the same transaction: $1 jobs that were brought
+-- back from the history. Those of a chain or a batch that were brought back together wait for each other again. Index forge_job_dependencies_job, primary keys. Locks the rows that it changes. A job that still
 -- waits for one of them waits for its new end, and the jobs of a chain that its end has cancelled wait again,
 -- also those that were brought back with it. Returns those that were not.
 WITH broken AS (
@@ -8,7 +8,13 @@ WITH broken AS (
     SELECT id, waits, is_awaited
     FROM forge_jobs
     CROSS JOIN LATERAL (
-        SELECT id IN (SELECT waiter_id FROM broken) AS waits,
+        SELECT id IN (SELECT waiter_id FROM broken)
+                   OR id = ANY ($1) AND EXISTS (
+                       SELECT FROM forge_job_dependencies before
+                       WHERE before.waiter_id = forge_jobs.id
+                         AND before.kind IN ('step', 'member')
+                         AND (before.ended IS NULL OR before.job_id = ANY ($1))
+                   ) AS waits,
                EXISTS (SELECT FROM forge_job_dependencies WHERE job_id = forge_jobs.id) AS is_awaited
     ) AS found
     WHERE (id = ANY ($1) OR id IN (SELECT waiter_id FROM broken))
@@ -44,12 +50,5 @@ WITH broken AS (
     UPDATE forge_job_dependencies dependency
     SET ended = NULL, broke = false
     WHERE dependency.job_id = ANY ($1)
-      AND (
-          dependency.waiter_id IN (SELECT id FROM waiting UNION ALL SELECT id FROM brought WHERE waits)
-          OR dependency.waiter_id IN (
-              SELECT waiter.id FROM forge_jobs waiter
-              WHERE waiter.id = dependency.waiter_id AND waiter.waits_for_jobs
-          )
-      )
 )
 SELECT id FROM waiting

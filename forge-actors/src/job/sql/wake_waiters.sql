@@ -2,7 +2,7 @@
 -- indexes of forge_job_dependencies. Locks the rows that it changes. A waiter that waits for nothing more may
 -- run when its time has come.
 UPDATE forge_jobs waiter
-SET ready = waiter.due_at <= now(), run_at = waiter.due_at, waits_for_jobs = NULL,
+SET ready = waiter.due_at <= now(), run_at = greatest(waiter.due_at, now()), waits_for_jobs = NULL,
     due_at = NULL
 WHERE waiter.id = ANY ($1)
   AND waiter.waits_for_jobs
@@ -11,6 +11,6 @@ WHERE waiter.id = ANY ($1)
   )
   AND NOT EXISTS (
       SELECT FROM forge_job_dependencies
-      WHERE waiter_id = waiter.id AND kind = 'step' AND ended <> 'completed'
+      WHERE waiter_id = waiter.id AND kind = 'step' AND ended <> 'completed' AND NOT broke
   )
 RETURNING waiter.queue

@@ -37,6 +37,7 @@ fn planner(workers: usize, prefetch_max: usize) -> ClaimPlanner<u32> {
         prefetch_bytes_max: BYTES_MAX,
         queue_of: |_| &QUEUE,
         bytes_of: |bytes| *bytes as usize,
+        is_keyed: |_| false,
         needs_begin: |_| true,
     })
 }
@@ -187,6 +188,7 @@ fn limits_of_three_queues(workers: usize, kept_max: usize) -> PlannerLimits<Queu
         prefetch_bytes_max: BYTES_MAX,
         queue_of: |job: &QueuedJob| &job.0,
         bytes_of: |_| 0,
+        is_keyed: |_| false,
         needs_begin: |_| true,
     }
 }
