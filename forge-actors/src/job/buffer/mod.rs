@@ -12,7 +12,8 @@
 //! - A job is acknowledged when it is on the disk, and leaves the file only when the transaction that
 //!   dispatched it has committed.
 //! - It is dispatched once, although the file may be read again after a crash or a commit with unknown
-//!   outcome: transactions of one file take turns, and skip the jobs that exist, finished or not (`store.rs`).
+//!   outcome: transactions of one file take turns, and skip the jobs that exist, finished or not
+//!   (`store.rs`).
 //! - The buffer is bounded: at `jobs.buffer_bytes_max` dispatches are refused, as without a buffer.
 //!
 //! A job that the database refuses is set aside in a file beside, and said in the log; the others go on. A
