@@ -201,8 +201,8 @@ pub(super) async fn ends(db: &Db, jobs: &[JobId]) -> Result<HashMap<JobId, JobEn
             }
             if bytes > RESULTS_BYTES_MAX {
                 let text = format!(
-                    "the results of the jobs are larger than {RESULTS_BYTES_MAX} bytes together: read them one \
-                     by one with `ctx.result(..)`"
+                    "the results of the jobs are larger than {RESULTS_BYTES_MAX} bytes together: read them \
+                     one by one with `ctx.result(..)`"
                 );
                 return Err(Fault::new(Code::PayloadTooLarge, text).without_retry());
             }

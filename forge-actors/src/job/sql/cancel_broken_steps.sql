@@ -1,7 +1,6 @@
--- Called by job/dependencies.rs after sql/wake_waiters.sql in the same transaction: $1 waiters, $2 jobs whose ends were recorded. Index
--- forge_job_dependencies_job, primary keys.
--- Locks the rows that it moves. A job of a chain ends when the one before has ended without success. Returns
--- the jobs that have ended by this.
+-- Called by job/dependencies.rs after sql/wake_waiters.sql in the same transaction: $1 waiters, $2 jobs whose
+-- ends were recorded. Index forge_job_dependencies_job, primary keys. Locks the rows that it moves. A job of
+-- a chain ends when the one before has ended without success. Returns the jobs that have ended by this.
 WITH broken AS (
     UPDATE forge_job_dependencies dependency
     SET broke = true

@@ -1,8 +1,7 @@
 -- Called by job/dependencies.rs when jobs were cancelled: $1 these jobs. Index forge_job_dependencies_open,
--- primary keys. Locks the rows that it moves, and skips rows that a claim has locked, 1,000 at most: the settler finds
--- the rest. Children of a cancelled
--- parent end with it, unless a node holds them: those end by themselves. Returns the jobs that have ended by
--- this.
+-- primary keys. Locks the rows that it moves, and skips rows that a claim has locked, 1,000 at most: the
+-- settler finds the rest. Children of a cancelled parent end with it, unless a node holds them: those end by
+-- themselves. Returns the jobs that have ended by this.
 WITH orphan AS (
     SELECT child.id, dependency.waiter_id
     FROM forge_job_dependencies dependency

@@ -3,8 +3,8 @@
 -- seconds back to which rows were deleted before, or null. Index forge_job_history_finished_at; reads all of
 -- forge_job_leases. Locks the rows that it deletes, and skips rows that another node deletes. A row that may
 -- say of a job in a batch lease that it has ended is kept for as long as the lease: without it a rescue would
--- have the job run again. So is a row whose end is not recorded for a job that waits for it. The failed attempts of the jobs go with them, by the primary key of
--- forge_failed_attempts.
+-- have the job run again. So is a row whose end is not recorded for a job that waits for it. The failed
+-- attempts of the jobs go with them, by the primary key of forge_failed_attempts.
 WITH old AS (
     DELETE FROM forge_job_history
     WHERE id IN (

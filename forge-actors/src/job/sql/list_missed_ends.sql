@@ -1,7 +1,7 @@
 -- Called by job/dependencies.rs for the settler, on the leader of `jobs`: $1 and $2 the waiter and the number
--- after which to go on, or null, $3 how many rows to look at. Indexes forge_jobs_waiting, forge_job_dependencies_open, primary key
--- of the history; no lock. Finds jobs whose end is not recorded for the jobs that wait for them, and parents
--- that were cancelled while their children wait.
+-- after which to go on, or null, $3 how many rows to look at. Indexes forge_jobs_waiting,
+-- forge_job_dependencies_open, primary key of the history; no lock. Finds jobs whose end is not recorded for
+-- the jobs that wait for them, and parents that were cancelled while their children wait.
 WITH open AS MATERIALIZED (
     SELECT waiter_id, number, job_id
     FROM forge_job_dependencies

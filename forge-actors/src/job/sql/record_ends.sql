@@ -1,6 +1,6 @@
 -- Called by job/dependencies.rs after sql/lock_waiters.sql: $1 jobs. Index forge_job_dependencies_job,
--- primary key of the history. Locks the rows that it changes. The rows of the history are locked against a retry: a job that is
--- brought back has not ended.
+-- primary key of the history. Locks the rows that it changes. The rows of the history are locked against a
+-- retry: a job that is brought back has not ended.
 UPDATE forge_job_dependencies dependency
 SET ended = history.status
 FROM (

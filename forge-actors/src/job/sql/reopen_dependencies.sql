@@ -1,5 +1,6 @@
 -- Called by job/dependencies.rs after sql/lock_family.sql, in the same transaction: $1 jobs that were brought
--- back from the history. Those of a chain or a batch that were brought back together wait for each other again. Index forge_job_dependencies_job, primary keys. Locks the rows that it changes. A job that still
+-- back from the history. Those of a chain or a batch that were brought back together wait for each other
+-- again. Index forge_job_dependencies_job, primary keys. Locks the rows that it changes. A job that still
 -- waits for one of them waits for its new end, and the jobs of a chain that its end has cancelled wait again,
 -- also those that were brought back with it. Returns those that were not.
 WITH broken AS (
