@@ -45,11 +45,18 @@ pub(super) enum BufferMessage {
 /// A part of a file whose jobs are dispatched, or set aside.
 #[derive(Debug)]
 pub(super) struct DispatchedPart {
-    /// The name of the file.
-    name: String,
     /// Where the next part begins.
     next: u64,
     /// Its lines.
+    lines: u64,
+}
+
+/// How much of one file is dispatched. The next file begins when it is done.
+#[derive(Default)]
+struct FileProgress {
+    /// The name of the file; empty before the first part.
+    name: String,
+    bytes: u64,
     lines: u64,
 }
 
@@ -73,8 +80,7 @@ pub(super) struct KeeperState {
     left: VecDeque<BufferFile>,
     is_writing: bool,
     is_dispatching: bool,
-    /// A part of the file of this process that was dispatched while a write had the file.
-    done_meanwhile: Option<(String, u64)>,
+    progress: FileProgress,
     failures: u32,
     pause: Option<Timer>,
 }
@@ -93,11 +99,7 @@ impl BufferKeeper {
 
     fn taken_over(&self, state: &mut KeeperState, files: io::Result<Vec<BufferFile>>) {
         match files {
-            Ok(files) => {
-                self.shared.jobs.fetch_add(files.iter().map(BufferFile::lines).sum(), Ordering::Relaxed);
-                self.publish_count();
-                state.left.extend(files);
-            }
+            Ok(files) => state.left.extend(files),
             Err(error) => {
                 let folder = self.shared.place.folder.display();
                 tracing::warn!(%folder, %error, "reading the buffer of jobs failed");
@@ -109,10 +111,17 @@ impl BufferKeeper {
         if !state.is_writing {
             self.write(cx, state);
         }
+        // A write has the file for a moment only.
+        if state.is_writing {
+            return;
+        }
         let is_up = self.shared.database.state().borrow().is_up();
         if is_up && !state.is_dispatching && state.pause.is_none() {
             self.dispatch(cx, state);
         }
+        let jobs = state.jobs();
+        self.shared.jobs.store(jobs, Ordering::Relaxed);
+        metrics::gauge!(signals::JOBS_BUFFERED).set(jobs as f64);
     }
 
     /// Writes the jobs that calls have put.
@@ -127,47 +136,49 @@ impl BufferKeeper {
         cx.spawn_message("write", async move {
             let before = own.as_ref().map_or(0, BufferFile::lines);
             // A panic of the write drops the file, whose lock ends with it: the next takeover finds it.
-            let own = blocking(move || (append(own, &shared.place, batch), shared)).await;
-            let Ok((own, shared)) = own else { return BufferMessage::Written(None) };
-            let written = own.as_ref().map_or(before, BufferFile::lines).saturating_sub(before);
-            shared.jobs.fetch_add(written, Ordering::Relaxed);
+            let own = blocking(move || append(own, &shared.place, batch)).await.unwrap_or_default();
+            let written = own.as_ref().map_or(0, BufferFile::lines).saturating_sub(before);
             metrics::counter!(signals::JOBS_BUFFERED_TOTAL).increment(written);
             BufferMessage::Written(own)
         });
     }
 
-    /// Dispatches the next part of the first file, and leaves files that are done behind.
+    /// Dispatches the next part of the file that is under way, and leaves files that are done behind.
     fn dispatch(&self, cx: &Context<BufferMessage>, state: &mut KeeperState) {
-        while let Some(file) = state.left.pop_front_if(|file| file.done() >= file.len()) {
+        while let Some(file) = state.take_done() {
             cx.spawn("remove", async move {
                 if let Err(error) = blocking(move || file.remove()).await.flatten() {
                     tracing::warn!(%error, "deleting a file of the buffer of jobs failed");
                 }
             });
         }
-        let Some(file) = state.left.front().or(state.own.as_ref()) else { return };
-        if file.done() < file.len() {
-            let part = file.reader().map(|reader| UndispatchedPart {
-                name: file.name(),
-                reader,
-                refused: file.refused_path(),
-                start: file.done(),
-            });
-            state.is_dispatching = true;
-            let shared = Arc::clone(&self.shared);
-            cx.spawn_message("dispatch", async move {
-                let part = part.map_err(Fault::internal);
-                let dispatched = async { dispatch(&shared, part?).await };
-                BufferMessage::Dispatched(dispatched.await)
-            });
-        } else if state.left.is_empty() && file.len() > 0 {
-            self.clear(cx, state);
+        let Some(file) = state.file_under_way() else { return };
+        let (name, start) = (file.name(), state.progress_of(file).0);
+        if start >= file.len() {
+            if file.len() > 0 {
+                self.clear(cx, state);
+            }
+            return;
         }
+        let refused = file.refused_path();
+        let part =
+            file.reader().map(|reader| UndispatchedPart { name: name.to_owned(), reader, refused, start });
+        if state.progress.name != name {
+            state.progress = FileProgress { name, ..FileProgress::default() };
+        }
+        state.is_dispatching = true;
+        let shared = Arc::clone(&self.shared);
+        cx.spawn_message("dispatch", async move {
+            let part = part.map_err(Fault::internal);
+            let dispatched = async { dispatch(&shared, part?).await };
+            BufferMessage::Dispatched(dispatched.await)
+        });
     }
 
     /// Leaves nothing in the file of this process, all of which is dispatched.
     fn clear(&self, cx: &Context<BufferMessage>, state: &mut KeeperState) {
         let Some(mut own) = state.own.take() else { return };
+        state.progress = FileProgress::default();
         state.is_writing = true;
         cx.spawn_message("clear", async move {
             let cleared = blocking(move || own.clear().map(|()| own)).await.flatten();
@@ -187,16 +198,10 @@ impl BufferKeeper {
     ) {
         state.is_dispatching = false;
         match part {
-            Ok(DispatchedPart { name, next, lines }) => {
-                let files = state.left.iter_mut().chain(state.own.as_mut());
-                files.filter(|file| file.name() == name).for_each(|file| file.dispatched_to(next));
-                if state.own.is_none() {
-                    // A write has the file, and gives it back as it was before.
-                    state.done_meanwhile = Some((name, next));
-                }
+            Ok(DispatchedPart { next, lines }) => {
+                state.progress.bytes = next;
+                state.progress.lines += lines;
                 state.failures = 0;
-                self.shared.jobs.fetch_sub(lines, Ordering::Relaxed);
-                self.publish_count();
             }
             Err(fault) => {
                 if state.failures == 0 {
@@ -209,9 +214,34 @@ impl BufferKeeper {
             }
         }
     }
+}
 
-    fn publish_count(&self) {
-        metrics::gauge!(signals::JOBS_BUFFERED).set(self.shared.jobs.load(Ordering::Relaxed) as f64);
+impl KeeperState {
+    /// The file to dispatch from: the one that is under way, or else the oldest.
+    fn file_under_way(&self) -> Option<&BufferFile> {
+        let mut files = self.left.iter().chain(&self.own);
+        files.clone().find(|file| file.name() == self.progress.name).or_else(|| files.next())
+    }
+
+    /// How many bytes and lines of a file are dispatched.
+    fn progress_of(&self, file: &BufferFile) -> (u64, u64) {
+        let FileProgress { name, bytes, lines } = &self.progress;
+        if file.name() == *name { (*bytes, *lines) } else { (0, 0) }
+    }
+
+    /// Takes out a file of another process of which nothing is left.
+    fn take_done(&mut self) -> Option<BufferFile> {
+        let at = self.left.iter().position(|file| self.progress_of(file).0 >= file.len())?;
+        self.left.remove(at)
+    }
+
+    /// Jobs on the disk that are not dispatched.
+    fn jobs(&self) -> u64 {
+        self.left
+            .iter()
+            .chain(&self.own)
+            .map(|file| file.lines().saturating_sub(self.progress_of(file).1))
+            .sum()
     }
 }
 
@@ -295,7 +325,7 @@ async fn dispatch(shared: &BufferShared, part: UndispatchedPart) -> Result<Dispa
     if !aside.is_empty() {
         blocking(move || append_lines(&refused, &aside)).await.flatten().map_err(Fault::internal)?;
     }
-    Ok(DispatchedPart { name, next: read.next, lines: read.lines.len() as u64 })
+    Ok(DispatchedPart { next: read.next, lines: read.lines.len() as u64 })
 }
 
 /// Runs what waits for the disk on a thread that may wait.
@@ -315,7 +345,6 @@ impl Actor for BufferKeeper {
                 address.notify(BufferMessage::DatabaseChanged);
             }
         });
-        self.shared.jobs.store(0, Ordering::Relaxed);
         self.take_over(cx);
         Ok(KeeperState::default())
     }
@@ -333,12 +362,6 @@ impl Actor for BufferKeeper {
             BufferMessage::Written(own) => {
                 state.is_writing = false;
                 state.own = own;
-                if let (Some(own), Some((name, done))) = (&mut state.own, state.done_meanwhile.take())
-                    && own.name() == name
-                {
-                    own.dispatched_to(done);
-                }
-                self.publish_count();
             }
             BufferMessage::Dispatched(part) => self.dispatched(cx, state, part),
             BufferMessage::PauseEnded => state.pause = None,

@@ -25,8 +25,6 @@ pub(super) struct BufferFile {
     len: u64,
     /// Its lines.
     lines: u64,
-    /// How much of it is dispatched.
-    done: u64,
 }
 
 /// Lines that were read from a file.
@@ -49,7 +47,7 @@ impl BufferFile {
             fs::remove_file(&path)?;
             return Err(error);
         }
-        Ok(Self { path, file, len: 0, lines: 0, done: 0 })
+        Ok(Self { path, file, len: 0, lines: 0 })
     }
 
     /// Takes over the files in `folder` whose processes have ended. A line that was not finished is cut off:
@@ -91,7 +89,7 @@ impl BufferFile {
         }
         let (len, lines) = measure(&file)?;
         file.set_len(len)?;
-        Ok(Some(Self { path, file, len, lines, done: 0 }))
+        Ok(Some(Self { path, file, len, lines }))
     }
 
     /// Its name, by which transactions that dispatch its jobs take turns.
@@ -105,16 +103,6 @@ impl BufferFile {
 
     pub(super) fn lines(&self) -> u64 {
         self.lines
-    }
-
-    /// How much of it is dispatched.
-    pub(super) fn done(&self) -> u64 {
-        self.done
-    }
-
-    /// Notes how much of it is dispatched.
-    pub(super) fn dispatched_to(&mut self, done: u64) {
-        self.done = done;
     }
 
     /// Appends whole lines, and returns when they are on the disk. After a failure the file is as before, or
@@ -144,7 +132,7 @@ impl BufferFile {
     pub(super) fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.sync_data()?;
-        (self.len, self.lines, self.done) = (0, 0, 0);
+        (self.len, self.lines) = (0, 0);
         Ok(())
     }
 
@@ -224,7 +212,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link.jobs")).unwrap();
         drop(appended(BufferFile::create(folder.path(), "z").unwrap(), b"1\n", 1));
         let [left] = &BufferFile::take_over(folder.path()).unwrap()[..] else { panic!("one file") };
-        assert_eq!((left.name().as_str(), left.done()), ("z", 0));
+        assert_eq!((left.name().as_str(), left.lines()), ("z", 1));
     }
 
     #[test]

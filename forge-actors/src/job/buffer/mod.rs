@@ -103,16 +103,16 @@ impl JobBuffer {
 
 impl BufferJob for JobBuffer {
     fn buffer(&self, job: BufferedJob) -> BoxFuture<'static, Result<()>> {
+        let line = match job.to_json() {
+            Ok(line) => line,
+            Err(error) => return Box::pin(async { Err(error.into()) }),
+        };
         let (reply, done) = oneshot::channel();
-        let line = job.to_json();
-        if let Ok(line) = &line {
-            let append = WaitingAppend { line: line.to_owned(), reply };
-            self.shared.waiting.put(|waiting| waiting.get_or_insert_default().push(append));
-            self.shared.keeper.notify(BufferMessage::Waiting);
-        }
-        Box::pin(async move {
-            line?;
-            done.await.map_err(|_| Fault::new(Code::Unavailable, "the node is stopping"))?
-        })
+        let append = WaitingAppend { line, reply };
+        self.shared.waiting.put(|waiting| waiting.get_or_insert_default().push(append));
+        self.shared.keeper.notify(BufferMessage::Waiting);
+        Box::pin(
+            async move { done.await.map_err(|_| Fault::new(Code::Unavailable, "the node is stopping"))? },
+        )
     }
 }
