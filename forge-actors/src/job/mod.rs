@@ -107,6 +107,7 @@ mod ageing;
 mod batch_leases;
 pub mod buffer;
 mod claimer;
+mod claims;
 mod completion;
 pub mod config;
 mod counter;
