@@ -439,7 +439,7 @@ where
 }
 
 /// The identity and the trace that a job carries which `ctx` dispatches in the name of `identity`.
-fn origin<K: Kind>(ctx: &Ctx<K>, identity: Option<&Identity>) -> Result<(Option<String>, String)> {
+pub(super) fn origin<K: Kind>(ctx: &Ctx<K>, identity: Option<&Identity>) -> Result<(Option<String>, String)> {
     let json = identity.map(serde_json::to_string).transpose().map_err(Fault::internal)?;
     Ok((json, ctx.scope.shared.invocation.trace.to_string()))
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::app::call::CallableFrom;
 use crate::app::context::Ctx;
-use crate::app::dispatch::{Dispatch, DispatchableFrom, Enqueue};
+use crate::app::dispatch::{Dispatch, DispatchableFrom, Enqueue, origin};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::job_buffer::BufferedJob;
@@ -73,16 +73,11 @@ impl<K: Kind> Ctx<K> {
 
 /// Buffers a job whose dispatch has failed with `outage`.
 async fn buffer<K: Kind>(ctx: &Ctx<K>, job: NewJob, outage: &Fault) -> Result<DispatchOutcome> {
-    let (shared, identity) = (&ctx.scope.shared, ctx.identity());
     let id = job.id;
-    let buffered = BufferedJob {
-        follower: job.followed.then(|| follower(identity)),
-        identity: identity.map(serde_json::to_string).transpose().map_err(Fault::internal)?,
-        trace: shared.invocation.trace.to_string(),
-        at: Timestamp::from(SystemTime::now()),
-        job,
-    };
-    shared.services.job_buffer.buffer(buffered).await.map_err(|refusal| {
+    let (identity, trace) = origin(ctx, ctx.identity())?;
+    let follower = job.followed.then(|| follower(ctx.identity()));
+    let buffered = BufferedJob { job, identity, trace, follower, at: Timestamp::from(SystemTime::now()) };
+    ctx.scope.shared.services.job_buffer.buffer(buffered).await.map_err(|refusal| {
         let text = format!("{}, and {}", outage.message(), refusal.message());
         Fault::new(Code::Unavailable, text)
     })?;

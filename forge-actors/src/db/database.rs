@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Postgres};
 use tokio::sync::watch;
 
 use crate::kernel::error_chain::error_chain;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::subsystem::DatabaseUsage;
 
@@ -26,7 +26,7 @@ use super::session::{Activity, Session};
 use super::session_name::{SessionNames, short_id};
 use super::shared::DatabaseShared;
 use super::state::{DatabaseState, ServerReport};
-use super::transaction::{Isolation, Transaction, TransactionOptions};
+use super::transaction::{Isolation, Transaction, TransactionOptions, outcome_unknown};
 
 /// Connections of the reactor, beside those of its lanes: one for a tick, one for the lookups beside it, one
 /// that is being replaced.
@@ -452,9 +452,4 @@ fn setup(config: &DatabaseConfig, setting: &str) -> String {
         config.statement_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),
     )
-}
-
-fn outcome_unknown() -> Fault {
-    let text = "the database did not answer: the statement may or may not have been committed";
-    Fault::new(Code::OutcomeUnknown, text)
 }

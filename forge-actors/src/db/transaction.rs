@@ -332,7 +332,8 @@ fn broken() -> sqlx::Error {
     ))
 }
 
-fn outcome_unknown() -> Fault {
+/// What is said of a commit that Postgres has not confirmed.
+pub(super) fn outcome_unknown() -> Fault {
     Fault::new(
         Code::OutcomeUnknown,
         "Postgres did not confirm the commit; the change may or may not have been committed",

@@ -72,6 +72,12 @@ impl Bench {
     }
 }
 
+/// What the settler finds in `count` open dependencies after `place`.
+async fn missed(connection: &mut PgConnection, place: Option<(JobId, i32)>, count: i64) -> Missed {
+    let find = sqlx::query_as(MISSED).bind(place.map(|place| place.0)).bind(place.map(|place| place.1));
+    find.bind(count).fetch_one(connection).await.unwrap()
+}
+
 /// Records the ends for the waiters. Returns how many run now, and which jobs have ended by this.
 async fn settle(connection: &mut PgConnection, ended: &[JobId]) -> (usize, Vec<JobId>) {
     connection.execute(sqlx::query(LOCK).bind(ended)).await.unwrap();
@@ -150,31 +156,19 @@ async fn an_end_that_was_not_recorded_is_found() {
     bench.end(children[3], "failed").await;
     let mut connection = bench.scratch.connect().await;
     let mut found = Vec::new();
-    let (mut waiter, mut number): (Option<JobId>, Option<i32>) = (None, None);
+    let mut place = None;
     loop {
-        let (next, place, ended, parents, stranded): Missed = sqlx::query_as(MISSED)
-            .bind(waiter)
-            .bind(number)
-            .bind(2_i64)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
+        let (waiter, number, ended, parents, stranded) = missed(&mut connection, place, 2).await;
         found.extend(ended.unwrap_or_default());
         assert_eq!((parents, stranded), (None, None));
-        (waiter, number) = (next, place);
-        if next.is_none() {
+        place = waiter.zip(number);
+        if place.is_none() {
             break;
         }
     }
     assert_eq!(found, [children[1], children[3]], "two rows at a time");
     bench.end(parent, "cancelled").await;
-    let (_, _, _, parents, _): Missed = sqlx::query_as(MISSED)
-        .bind(None::<JobId>)
-        .bind(None::<i32>)
-        .bind(9_i64)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let (_, _, _, parents, _) = missed(&mut connection, None, 9).await;
     assert_eq!(parents, Some(vec![parent]));
     bench.run(&format!("UPDATE forge_jobs SET status = 'claimed', claim = 1, node_id = gen_random_uuid(), lease_until = now() WHERE id = '{}'", children[0])).await;
     let (_, cancelled) = settle(&mut connection, &[parent]).await;
@@ -246,13 +240,7 @@ async fn a_waiter_that_waits_for_nothing_is_found() {
     let (parent, _) = bench.put_family(1, "member").await;
     bench.run("UPDATE forge_job_dependencies SET ended = 'completed'").await;
     let mut connection = bench.scratch.connect().await;
-    let (_, _, _, _, stranded): Missed = sqlx::query_as(MISSED)
-        .bind(None::<JobId>)
-        .bind(None::<i32>)
-        .bind(9_i64)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let (_, _, _, _, stranded) = missed(&mut connection, None, 9).await;
     assert_eq!(stranded, Some(vec![parent]));
     bench.scratch.drop().await;
 }
