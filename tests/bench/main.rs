@@ -1,5 +1,6 @@
 //! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
-//! recovery | tax | fanout | live | jobs | drain | enqueue | limits | storm | attacks | slow-clients]`.
+//! recovery | tax | fanout | live | jobs | drain | enqueue | idle | limits | storm | attacks |
+//! slow-clients]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
 //! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
@@ -12,6 +13,7 @@ mod drain;
 mod enqueue;
 mod fanout;
 mod goal;
+mod idle;
 mod jobs;
 mod limits;
 mod live;
@@ -65,6 +67,8 @@ enum Which {
     Drain,
     /// Dispatches, against commits and inserts of bare rows.
     Enqueue,
+    /// What a node costs while nobody uses it.
+    Idle,
     /// Jobs with a limit, against jobs without; and others' latency beside those that it blocks.
     Limits,
     /// Jobs on three nodes of which one is killed every five seconds.
@@ -153,6 +157,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Which::Jobs => jobs::run().await?,
         Which::Drain => drain::run().await?,
         Which::Enqueue => enqueue::run().await?,
+        Which::Idle => idle::run().await?,
         Which::Limits => limits::run().await?,
         Which::Storm { jobs, seconds } => storm::run(jobs, seconds).await?,
         Which::All => {
@@ -166,6 +171,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             goals.extend(drain::run().await?);
             goals.extend(jobs::run().await?);
             goals.extend(enqueue::run().await?);
+            goals.extend(idle::run().await?);
             goals.extend(limits::run().await?);
             goals
         }

@@ -4,7 +4,7 @@
 //! away, the compactor waits. Until a failed sweep succeeds, the table of changes grows. Where no event
 //! trigger reports DDL, each sweep also looks for new partitions and changed definitions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -24,6 +24,8 @@ pub const CHANGES: Leadership = Leadership::new("changes");
 
 /// Between the batches of a long sweep, so that other statements get at the disk.
 const BATCH_PAUSE: Duration = millis(20);
+/// Where an event trigger reports DDL: between two looks whether it still exists.
+const REPORTED_CHECK: Duration = minutes(1);
 /// Between attempts after a failure.
 const RETRY: Backoff = Backoff::exponential(secs(1), minutes(1));
 /// A run has one sweep and one comparison of definitions, each of a few statements.
@@ -48,6 +50,8 @@ pub struct Compactor {
     interval: Duration,
     /// Whether the log has said that no event trigger reports DDL.
     late_ddl_logged: bool,
+    /// When an event trigger was found last.
+    reported: Option<Instant>,
 }
 
 impl Compactor {
@@ -58,15 +62,22 @@ impl Compactor {
         terms: watch::Receiver<Option<Term>>,
     ) -> ChildSpec {
         let interval = interval(config);
-        let compactor = Self { database, retention: config.retention, interval, late_ddl_logged: false };
+        let compactor =
+            Self { database, retention: config.retention, interval, late_ddl_logged: false, reported: None };
         let schedule = Schedule { time_limit: RUN_MAX, backoff: RETRY, ..Schedule::every(interval) };
         ChildSpec::elected(COMPACTOR.id(), schedule, terms, move || compactor.clone()).0
     }
 
     /// Where no event trigger reports DDL: finds new partitions and changed definitions.
     async fn check_definitions(&mut self, term: &Term) -> Result<(), Fault> {
+        if self.reported.is_some_and(|found| found.elapsed() < REPORTED_CHECK) {
+            return Ok(());
+        }
         let transaction = term.begin(&self.database, "compactor", CAPTURE_TIMEOUT).await?;
-        let Some(changed) = store::check_definitions(transaction).await? else { return Ok(()) };
+        let Some(changed) = store::check_definitions(transaction).await? else {
+            self.reported = Some(Instant::now());
+            return Ok(());
+        };
         if !std::mem::replace(&mut self.late_ddl_logged, true) {
             let delay = format_duration(self.interval);
             tracing::info!(

@@ -110,16 +110,25 @@ impl Registry {
     async fn write_and_read(&self, state: &mut RegistryState) -> sqlx::Result<()> {
         let (db, node_state) = (self.db(), *self.shared.node_state.borrow());
         let clock = self.database.clock();
-        if !state.joined || !store::beat(&db, self.identity.id, node_state, clock).await? {
-            if state.joined {
-                tracing::warn!("this node was declared dead by another node while it ran; it joins again");
+        let beaten = match state.joined {
+            true => store::beat(&db, self.identity.id, node_state, clock).await?,
+            false => None,
+        };
+        let mut nodes = match beaten {
+            Some(nodes) => nodes,
+            None => {
+                if state.joined {
+                    tracing::warn!(
+                        "this node was declared dead by another node while it ran; it joins again"
+                    );
+                }
+                store::join(&db, &self.identity, node_state).await?;
+                state.joined = true;
+                store::list(&db).await?
             }
-            store::join(&db, &self.identity, node_state).await?;
-            state.joined = true;
-        }
+        };
         let now = Instant::now();
         state.heartbeats.succeeded(now, self.config.dead_after);
-        let mut nodes = store::list(&db).await?;
         let is_missed = silent_for(&nodes, self.identity.id) > self.config.dead_after;
         if is_missed && state.heartbeats.may_declare_dead(now, self.config.dead_after) {
             let lost = store::declare_dead(&db, self.identity.id, self.config.dead_after).await?;

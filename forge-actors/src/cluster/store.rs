@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::{FromRow, Row};
+
 use crate::db::clock::ClockDifference;
 use crate::db::handle::Db;
 use crate::kernel::envelope::PROTOCOL;
@@ -57,18 +59,23 @@ pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Resul
     Ok(())
 }
 
-/// Writes the heartbeat of a node, with how its clock differs from the database's; false when the node was
-/// declared dead.
+/// Writes the heartbeat of a node, with how its clock differs from the database's. Returns the nodes as
+/// [`list`] does; `None` when the node was declared dead.
 pub async fn beat(
     db: &Db,
     node: NodeId,
     state: NodeState,
     clock: Option<ClockDifference>,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Option<Vec<NodeInfo>>> {
     let beating = sqlx::query(include_str!("sql/beat_node.sql"));
     let offset_ms = clock.map(|difference| difference.offset_ms);
-    let written = beating.bind(node).bind(state).bind(offset_ms).execute(db).await?;
-    Ok(written.rows_affected() > 0)
+    let rows = beating.bind(node).bind(state).bind(offset_ms).fetch_all(db).await?;
+    let mut is_written = false;
+    for row in &rows {
+        is_written |= row.try_get::<bool, _>("beats")?;
+    }
+    let nodes = is_written.then(|| rows.iter().map(NodeInfo::from_row).collect());
+    nodes.transpose()
 }
 
 /// True when the clock of an active node other than `node` differs from the database's by `tolerance` at

@@ -25,6 +25,8 @@ pub struct DatabaseConfig {
     pub read_connections_max: usize,
     /// Connections for advisory locks and migrations; a lock keeps one for as long as it is held.
     pub lock_connections_max: usize,
+    /// Connections for the queue: claims, promotions, rescues and results of jobs.
+    pub job_connections_max: usize,
     /// Connections for health checks, cancellation, heartbeats, and begins and leases of jobs.
     pub control_connections_max: usize,
     /// How long a call waits for a free connection. After that it is `OVERLOADED`, or `UNAVAILABLE` when the
@@ -66,6 +68,7 @@ impl Default for DatabaseConfig {
             write_connections_max: 16,
             read_connections_max: 16,
             lock_connections_max: 4,
+            job_connections_max: 4,
             control_connections_max: 4,
             acquire_timeout: secs(3),
             connect_timeout: secs(2),
@@ -90,6 +93,7 @@ impl ConfigSection for DatabaseConfig {
             ("write_connections_max", self.write_connections_max),
             ("read_connections_max", self.read_connections_max),
             ("lock_connections_max", self.lock_connections_max),
+            ("job_connections_max", self.job_connections_max),
             ("control_connections_max", self.control_connections_max),
         ] {
             if count == 0 || count > 1_000 {

@@ -61,7 +61,8 @@ pub struct CallPools {
 /// The connections that a node keeps for itself, whatever the size of its pools for calls; `live` are those
 /// of its live queries.
 fn kept(config: &DatabaseConfig, live: usize) -> usize {
-    config.lock_connections_max + config.control_connections_max + live + ELECTION_CONNECTIONS
+    let own = config.lock_connections_max + config.job_connections_max + config.control_connections_max;
+    own + live + ELECTION_CONNECTIONS
 }
 
 /// The pools for calls of a node that may open `granted` connections at most, with `live` of them for live
@@ -172,13 +173,13 @@ mod tests {
             assert!(pools.is_none_or(|pools| pools.write + pools.read + kept(config, 3) <= granted));
         };
         check(&config, 200, Some((16, 16)));
-        check(&config, 44, Some((16, 16)));
-        check(&config, 43, Some((15, 16)));
-        check(&config, 17, Some((2, 3)));
-        check(&config, 16, Some((2, 2)));
-        check(&config, 15, None);
+        check(&config, 48, Some((16, 16)));
+        check(&config, 47, Some((15, 16)));
+        check(&config, 21, Some((2, 3)));
+        check(&config, 20, Some((2, 2)));
+        check(&config, 19, None);
         check(&config, 0, None);
         let readers = DatabaseConfig { write_connections_max: 2, read_connections_max: 40, ..config };
-        check(&readers, 42, Some((2, 28)));
+        check(&readers, 46, Some((2, 28)));
     }
 }

@@ -7,12 +7,13 @@
 //!     └─ permanent error, or start_timeout is over: the start fails
 //! ```
 //!
-//! The monitor pings once a second, at once when a session broke or was refused a write, and up to ten times
-//! a second while the database is not up. A ping asks whether the server takes writes, and which commits wait
-//! for a synchronous standby: one that does so for longer than 5 s is published as a [`CommitWait`], which
-//! ends by itself. A standby and a server that was made read-only answer, so their sessions last; after a
-//! switch-over they lead to the wrong server. Once the state is `ReadOnly`, each ping therefore uses a new
-//! connection.
+//! The monitor pings once a second while calls use the database, and every five seconds while none does: the
+//! heartbeat of the node still meets a broken connection within two. It pings at once when a session broke or
+//! was refused a write, and up to ten times a second while the database is not up. A ping asks whether the
+//! server takes writes, and which commits wait for a synchronous standby: one that does so for longer than 5
+//! s is published as a [`CommitWait`], which ends by itself. A standby and a server that was made read-only
+//! answer, so their sessions last; after a switch-over they lead to the wrong server. Once the state is
+//! `ReadOnly`, each ping therefore uses a new connection.
 //!
 //! An outage is published and never a crash: a failed ping is not an error of this actor.
 
@@ -35,6 +36,8 @@ use super::signals;
 use super::state::{DatabaseState, ServerMode, ServerReport};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// Pauses between pings while no call uses the database, in units of [`PING_EVERY`].
+const QUIET_PINGS: u32 = 5;
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses between pings while the database is not up.
 const OUTAGE: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1));
@@ -101,6 +104,8 @@ pub(super) async fn wait_and_log(database: &Database) -> Result<(), DatabaseErro
 /// A message of the monitor.
 #[derive(Debug, forge_app_macros::Message)]
 pub enum MonitorMessage {
+    /// Pings the database when it is in use, and now and then when it is not.
+    PingDue,
     /// Pings the database, and publishes the result.
     Ping,
 }
@@ -120,6 +125,8 @@ pub struct MonitorState {
     /// Pings since the last one that found the database up.
     failures: u32,
     pings: u32,
+    /// Pings that were left out since the last one.
+    left_out: u32,
     commits: CommitWatch,
     /// The log has a warning about the clocks' difference.
     clock_differs: bool,
@@ -136,7 +143,22 @@ impl Monitor {
         spec
     }
 
+    /// Pings, unless no call has used the database since the last ping, which was a short while ago.
+    async fn ping_if_used(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
+        let is_quiet = state.failures == 0
+            && self.database.state().borrow().is_up()
+            && self.database.commits().borrow().is_none()
+            && !self.database.take_use_by_calls();
+        if is_quiet && state.pings > 0 && state.left_out + 1 < QUIET_PINGS {
+            state.left_out += 1;
+            state.next = cx.send_after(PING_EVERY, MonitorMessage::PingDue);
+            return;
+        }
+        self.ping(cx, state).await;
+    }
+
     async fn ping(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
+        state.left_out = 0;
         let pinged = self.ping_twice().await.map(|report| {
             self.publish_commits(state.commits.found(report.commits, Instant::now()));
             self.publish_clock(report.clock, &mut state.clock_differs);
@@ -158,7 +180,7 @@ impl Monitor {
         if state.pings.is_multiple_of(PRUNE_EVERY_PINGS) {
             self.database.prune();
         }
-        state.next = cx.send_after(delay, MonitorMessage::Ping);
+        state.next = cx.send_after(delay, MonitorMessage::PingDue);
     }
 
     /// Publishes the result of a ping, and logs what is new. True when the database is up.
@@ -319,6 +341,7 @@ impl Actor for Monitor {
         Ok(MonitorState {
             failures: 0,
             pings: 0,
+            left_out: 0,
             commits: CommitWatch::default(),
             clock_differs: false,
             next,
@@ -332,6 +355,7 @@ impl Actor for Monitor {
         state: &mut MonitorState,
     ) -> Result<(), ActorError> {
         match message {
+            MonitorMessage::PingDue => self.ping_if_used(cx, state).await,
             MonitorMessage::Ping => self.ping(cx, state).await,
         }
         Ok(())

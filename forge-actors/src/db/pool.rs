@@ -79,7 +79,7 @@ impl managed::Manager for SessionFactory {
 
 /// What the users of a pool need of the database. While it does not give that, acquiring fails at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PoolNeed {
+enum PoolNeed {
     /// Nothing: of the control pool, through which the monitor notices that the database is back.
     Nothing,
     /// A server that answers.
@@ -88,12 +88,31 @@ pub(super) enum PoolNeed {
     Writes,
 }
 
+/// Who uses a pool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolUsers {
+    need: PoolNeed,
+    /// Calls, live queries and duties, and not what a node sends all the time.
+    are_calls: bool,
+}
+
+impl PoolUsers {
+    /// Calls and duties that write.
+    pub(super) const WRITERS: Self = Self { need: PoolNeed::Writes, are_calls: true };
+    /// Those that read or lock.
+    pub(super) const READERS: Self = Self { need: PoolNeed::Answers, are_calls: true };
+    /// The actors of the queue.
+    pub(super) const QUEUE: Self = Self { need: PoolNeed::Writes, are_calls: false };
+    /// Heartbeats, leases and the monitor.
+    pub(super) const CONTROL: Self = Self { need: PoolNeed::Nothing, are_calls: false };
+}
+
 /// A bounded set of sessions of one kind.
 #[derive(Clone)]
 pub(super) struct Pool {
     sessions: managed::Pool<SessionFactory>,
     acquire_timeout: Duration,
-    need: PoolNeed,
+    users: PoolUsers,
 }
 
 impl Pool {
@@ -101,7 +120,7 @@ impl Pool {
         factory: SessionFactory,
         size: usize,
         acquire_timeout: Duration,
-        need: PoolNeed,
+        users: PoolUsers,
     ) -> Self {
         // Last in, first out: the few sessions in use stay warm and need no ping, the others age and are
         // closed.
@@ -109,7 +128,7 @@ impl Pool {
         Self {
             sessions: sessions.expect("deadpool only refuses timeouts without a runtime"),
             acquire_timeout,
-            need,
+            users,
         }
     }
 
@@ -119,6 +138,9 @@ impl Pool {
     /// `PoolTimedOut` when other callers have every session; an `Io` error when the database does not answer.
     pub(super) async fn acquire(&self) -> sqlx::Result<PooledSession> {
         self.check_need()?;
+        if self.users.are_calls {
+            self.shared().used_by_calls.store(true, Ordering::Relaxed);
+        }
         // Pinned here and not moved into the timeout, so that this caller's own probe still counts when the
         // timeout is over.
         let mut acquiring = pin!(self.sessions.get());
@@ -136,7 +158,7 @@ impl Pool {
     }
 
     fn check_need(&self) -> sqlx::Result<()> {
-        match (self.need, &*self.shared().state.borrow()) {
+        match (self.users.need, &*self.shared().state.borrow()) {
             (PoolNeed::Answers | PoolNeed::Writes, DatabaseState::Unreachable { cause, .. }) => {
                 Err(sqlx::Error::Io(std::io::Error::new(
                     std::io::ErrorKind::NotConnected,
@@ -196,7 +218,7 @@ impl Pool {
     }
 
     pub(super) fn downgrade(&self) -> WeakPool {
-        WeakPool { sessions: self.sessions.weak(), acquire_timeout: self.acquire_timeout, need: self.need }
+        WeakPool { sessions: self.sessions.weak(), acquire_timeout: self.acquire_timeout, users: self.users }
     }
 
     /// Names the sessions of this process.
@@ -214,13 +236,13 @@ impl Pool {
 pub(super) struct WeakPool {
     sessions: managed::WeakPool<SessionFactory>,
     acquire_timeout: Duration,
-    need: PoolNeed,
+    users: PoolUsers,
 }
 
 impl WeakPool {
     pub(super) fn upgrade(&self) -> Option<Pool> {
         let sessions = self.sessions.upgrade()?;
-        Some(Pool { sessions, acquire_timeout: self.acquire_timeout, need: self.need })
+        Some(Pool { sessions, acquire_timeout: self.acquire_timeout, users: self.users })
     }
 }
 

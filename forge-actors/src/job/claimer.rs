@@ -37,6 +37,9 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 /// Between two attempts to reach a database that does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 
+/// After so many promotions in a row that found nothing, polls are half as frequent.
+const QUIET_AFTER: u32 = 10;
+
 /// Queues that one node serves.
 const QUEUES_MAX: usize = 1_000;
 
@@ -83,6 +86,10 @@ pub(super) struct ClaimerState {
     has_too_many_queues: bool,
     /// True after a failure, until `PauseEnded`.
     paused: bool,
+    /// Promotions in a row that found nothing.
+    quiet: u32,
+    /// Between the last poll and the next one.
+    poll_every: Duration,
     _poll: Timer,
     /// The next scheduled job, when it is due before the next poll.
     _due: Option<Timer>,
@@ -246,7 +253,9 @@ impl Claimer {
     fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
         // A promotion finds the queues that have work.
         state.planner.promotion_due();
-        state._poll = cx.send_after(self.shared.config.poll_interval, ClaimerMessage::Poll);
+        let interval = self.shared.config.poll_interval;
+        state.poll_every = if state.quiet < QUIET_AFTER { interval } else { 2 * interval };
+        state._poll = cx.send_after(state.poll_every, ClaimerMessage::Poll);
     }
 
     /// Adds queues to those that this node serves, and asks them for work.
@@ -306,6 +315,7 @@ impl Claimer {
                 }
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
+                state.quiet = if promoted.is_empty() { state.quiet.saturating_add(1) } else { 0 };
                 self.add_queues(state, &promoted.waiting);
                 let with_work = promoted.queues.union(&promoted.waiting);
                 state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
@@ -315,7 +325,7 @@ impl Claimer {
                 if promoted.has_blocked {
                     self.shared.unblocker.notify(UnblockerMessage::Sweep);
                 }
-                let soon = promoted.next_due.filter(|next| *next < self.shared.config.poll_interval);
+                let soon = promoted.next_due.filter(|next| *next < state.poll_every);
                 state._due = soon.map(|next| cx.send_after(next, ClaimerMessage::PromotionDue));
             }
             (Ok(StepReply::Claimed(..)), ClaimStep::Promote) => unreachable!("each step has its own reply"),
@@ -374,6 +384,8 @@ impl Actor for Claimer {
             failures: 0,
             has_too_many_queues: false,
             paused: false,
+            quiet: 0,
+            poll_every: self.shared.config.poll_interval,
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
             _pause: None,

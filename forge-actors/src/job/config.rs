@@ -35,7 +35,7 @@ pub struct JobConfig {
     /// queue do not keep every other queue waiting.
     pub queue_share: f64,
     /// How often a claimer polls its queues, besides the hints. A job whose hint was lost starts up to this
-    /// much later.
+    /// much later. A claimer whose last polls found nothing takes twice as long.
     #[serde(with = "serde_duration")]
     pub poll_interval: Duration,
     /// How long a node may fail to renew its leases before other nodes take its jobs over.

@@ -31,7 +31,7 @@ use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 const INTERVAL: Duration = millis(800);
 const JITTER: Duration = millis(400);
 /// Between two rescues while the promotions of this node's claimer see no lease that has run out.
-const UNSEEN_INTERVAL: Duration = secs(5);
+const UNSEEN_INTERVAL: Duration = secs(30);
 /// After a failure. A failed rescue also sets `not_before` one lease ahead.
 const RETRY: Backoff = Backoff::exponential(secs(1), secs(1));
 

@@ -85,6 +85,8 @@ pub struct DatabaseUsage {
     pub read: PoolUsage,
     /// Connections of live queries. `None` from a node of the version before, which does not report them.
     pub live: Option<PoolUsage>,
+    /// Connections of the queue. `None` from a node of the version before, which has none.
+    pub jobs: Option<PoolUsage>,
     /// Connections of advisory locks.
     pub locks: PoolUsage,
     /// Connections of health checks, cancellation, heartbeats, and begins and leases of jobs.

@@ -18,6 +18,7 @@ pub(super) fn config() -> DatabaseConfig {
         write_connections_max: 4,
         read_connections_max: 4,
         lock_connections_max: 2,
+        job_connections_max: 2,
         control_connections_max: 2,
         ..DatabaseConfig::default()
     }

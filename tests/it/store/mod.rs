@@ -15,6 +15,7 @@ mod job_ageing;
 mod job_batches;
 mod job_dependencies;
 mod job_history;
+mod job_plans;
 mod job_why;
 mod leader;
 mod live_snapshot;

@@ -19,7 +19,7 @@ export const STATS: NodeStats = {
   errors: 0,
   inFlight: 1,
   databaseUp: true,
-  database: { write: POOL, read: POOL, live: POOL, locks: POOL, control: POOL },
+  database: { write: POOL, read: POOL, live: POOL, jobs: POOL, locks: POOL, control: POOL },
   election: { leaseMs: 3_000, obstacle: null },
   figures: [],
 };

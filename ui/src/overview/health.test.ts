@@ -34,7 +34,7 @@ test("a cluster is down when no node is active with a database", () => {
 
 test("calls that wait for a connection of a pool degrade the health", () => {
   const full = { open: 8, lent: 8, waiting: 2, max: 8 };
-  const stats = { ...STATS, database: { write: full, read: { ...full, waiting: 0 }, live: full, locks: full, control: full } };
+  const stats = { ...STATS, database: { write: full, read: { ...full, waiting: 0 }, live: full, jobs: full, locks: full, control: full } };
   expect(texts({ nodes: [node("node-1", { stats })] })).toEqual(["2 calls on node-1 wait for a write connection: 8 of 8 are in use"]);
 });
 

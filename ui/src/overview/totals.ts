@@ -12,7 +12,7 @@ export type Totals = Omit<NodeStats, "databaseUp" | "database" | "election" | "f
   readonly pools: readonly Pool[];
 };
 
-const POOLS = ["read", "write", "live", "locks", "control"] as const;
+const POOLS = ["read", "write", "live", "jobs", "locks", "control"] as const;
 const SUMS = ["sessions", "subscriptions", "queryGroups", "ticks", "calls", "errors", "inFlight"] as const;
 const MAXIMA = ["lastTickMs", "changeLagMs"] as const;
 

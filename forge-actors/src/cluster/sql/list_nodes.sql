@@ -1,4 +1,4 @@
--- Called by cluster/store.rs at every heartbeat, and by forge.nodes and forge.overview. Reads the whole
+-- Called by cluster/store.rs when a node joins, and by forge.nodes and forge.overview. Reads the whole
 -- table, which is small, and once more for each row of a dead node. Dead nodes are listed for an hour,
 -- unless the name came back: a process of that name has started since, or has taken the address over. A
 -- process of the same name that ran beside the dead one (several nodes may share a name) does not hide it.

@@ -2,10 +2,10 @@
 -- sessions; no lock. The name of a session ends with its pool and the id of its node; those of commands are
 -- not of a node. A row for each limit that there is, with the nodes that share it.
 WITH node AS (
-    SELECT regexp_replace(application_name, ' (write|read|live|locks|control)( #[0-9a-f]+)?$', '\2') AS name,
+    SELECT regexp_replace(application_name, ' (write|read|live|locks|jobs|control)( #[0-9a-f]+)?$', '\2') AS name,
            usename, datname
     FROM pg_stat_activity
-    WHERE application_name ~ '^forge .+ (write|read|live|locks|control)( #[0-9a-f]+)?$'
+    WHERE application_name ~ '^forge .+ (write|read|live|locks|jobs|control)( #[0-9a-f]+)?$'
     AND application_name NOT LIKE 'forge doctor %'
     AND application_name NOT LIKE 'forge command line %'
 )

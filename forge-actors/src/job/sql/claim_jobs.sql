@@ -8,8 +8,10 @@
 -- attempt is its last one is claimed on its own row, where the begin is written: it never starts twice. Reads
 -- the index forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows that others
 -- have locked.
+-- The rows are taken by their places (ctid), which the locks of `next` keep; a row that was changed after the
+-- statement had begun is left for the next claim.
 WITH next AS (
-    SELECT id, priority, run_at, octet_length(args::text) AS bytes,
+    SELECT id, ctid AS tid, priority, run_at, octet_length(args::text) AS bytes,
            batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched,
            (concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AND name = ANY ($9)
                OR name = ANY ($11) AS limited
@@ -17,16 +19,16 @@ WITH next AS (
     WHERE queue = $1 AND ready AND node_id IS NULL AND name = ANY ($2)
       AND ($10::bool OR NOT EXISTS (SELECT FROM forge_job_queues settings WHERE settings.queue = $1))
     ORDER BY priority DESC, run_at, id
-    LIMIT $3
+    LIMIT (SELECT $3)
     FOR UPDATE SKIP LOCKED
-), numbered AS (
-    SELECT id, batched, limited, row_number() OVER turn <= $6 AS begins,
+), numbered AS MATERIALIZED (
+    SELECT tid, batched, limited, row_number() OVER turn <= $6 AS begins,
            sum(bytes) OVER turn - bytes < $7 AS fits
     FROM next
     WINDOW turn AS (ORDER BY priority DESC, run_at, id)
 ), batch AS (
-    DELETE FROM forge_jobs job USING numbered
-    WHERE job.id = numbered.id AND numbered.fits AND numbered.batched AND NOT numbered.limited
+    DELETE FROM forge_jobs job
+    WHERE ctid = ANY (ARRAY(SELECT tid FROM numbered WHERE fits AND batched AND NOT limited))
     RETURNING job AS row
 ), lease AS (
     INSERT INTO forge_job_leases (id, node_id, lease_until, jobs)
@@ -35,22 +37,22 @@ WITH next AS (
     HAVING count(*) > 0
 ), taken AS (
     UPDATE forge_jobs job
-    SET status = CASE WHEN numbered.begins THEN 'running'::forge_job_status ELSE 'claimed' END,
-        attempt = job.attempt + numbered.begins::int,
+    SET status = CASE WHEN ctid = ANY (ARRAY(SELECT tid FROM numbered WHERE begins))
+            THEN 'running'::forge_job_status ELSE 'claimed' END,
+        attempt = job.attempt + (ctid = ANY (ARRAY(SELECT tid FROM numbered WHERE begins)))::int,
         claim = job.claim + 1,
         node_id = $4,
         lease_until = now() + make_interval(secs => $5)
-    FROM numbered
-    WHERE job.id = numbered.id AND numbered.fits AND NOT numbered.batched AND NOT numbered.limited
+    WHERE ctid = ANY (ARRAY(SELECT tid FROM numbered WHERE fits AND NOT batched AND NOT limited))
     RETURNING job AS row
 ), found AS (
     SELECT row, true AS batched, NULL::bool AS would_begin FROM batch
     UNION ALL
     SELECT row, false, NULL FROM taken
     UNION ALL
-    SELECT job, false, numbered.begins
-    FROM numbered JOIN forge_jobs job ON job.id = numbered.id
-    WHERE numbered.fits AND numbered.limited
+    SELECT job, false, ctid = ANY (ARRAY(SELECT tid FROM numbered WHERE begins))
+    FROM forge_jobs job
+    WHERE ctid = ANY (ARRAY(SELECT tid FROM numbered WHERE fits AND limited))
 )
 SELECT (row).id, (row).name, (row).queue, (row).priority, batched, (row).claim + batched::int AS claim,
        (row).status = 'running' AS begun, (row).attempt, (row).attempts_max, (row).args::text AS args,

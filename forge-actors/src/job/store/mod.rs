@@ -116,6 +116,14 @@ pub struct Promoted {
     pub has_expired: bool,
 }
 
+impl Promoted {
+    /// Nothing is to be done now.
+    pub fn is_empty(&self) -> bool {
+        let Self { queues, next_due: _, waiting, has_blocked, has_expired } = self;
+        queues.is_empty() && waiting.is_empty() && !has_blocked && !has_expired
+    }
+}
+
 /// How many jobs of one handler, queue and status there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueCount {
@@ -154,13 +162,13 @@ impl JobStore {
         claimant: Claimant<'_>,
         size: ClaimSize,
     ) -> Result<ClaimedJobs, Fault> {
-        claim(&self.database.writer(), queue, claimant, size, false).await
+        claim(&self.database.queue(), queue, claimant, size, false).await
     }
 
     /// Makes the scheduled jobs ready whose time has come, and finds the queues that have work.
     pub async fn promote(&self) -> Result<Promoted, Fault> {
         let row =
-            sqlx::query(include_str!("../sql/promote_jobs.sql")).fetch_one(&self.database.writer()).await?;
+            sqlx::query(include_str!("../sql/promote_jobs.sql")).fetch_one(&self.database.queue()).await?;
         let queues: Option<Vec<String>> = row.try_get("queues")?;
         let next: Option<f64> = row.try_get("next_due")?;
         Ok(Promoted {
