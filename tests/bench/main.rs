@@ -11,6 +11,7 @@ mod attack;
 mod bare;
 mod drain;
 mod enqueue;
+mod failing;
 mod fanout;
 mod goal;
 mod idle;

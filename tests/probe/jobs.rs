@@ -76,6 +76,12 @@ pub async fn quick(_ctx: &JobContext, n: i64) -> Result<()> {
     Ok(())
 }
 
+/// Fails in each attempt.
+#[forge::job(queue = "quick", attempts = 10, backoff = exponential("10s", max = "1m"))]
+pub async fn refuse(_ctx: &JobContext, n: i64) -> Result<()> {
+    Err(Fault::new(Code::Conflict, format!("job {n} fails, as asked")))
+}
+
 /// Writes down how many microseconds after its dispatch it started.
 #[forge::job(queue = "work")]
 pub async fn timed(ctx: &JobContext, key: String, dispatched: i64) -> Result<()> {

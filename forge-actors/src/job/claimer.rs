@@ -146,6 +146,7 @@ impl Claimer {
         PlannerLimits {
             workers: self.shared.workers.len(),
             kept_max: config.kept_workers(),
+            weights: Arc::new(config.weights().expect("the configuration was validated")),
             prefetch_max: config.prefetch_max as usize,
             prefetch_bytes_max: config.prefetch_bytes_max,
             queue_of: |job| &job.record.queue,

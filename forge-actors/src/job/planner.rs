@@ -12,7 +12,7 @@
 //! for, and jobs that were claimed before begin in batches: while one batch is being written, the next one
 //! gathers.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,6 @@ const FAST: Duration = millis(200);
 const SLOW: Duration = millis(700);
 /// A claimed job that has not begun by then is given back.
 pub(super) const GIVE_BACK_AFTER: Duration = millis(1_500);
-
 /// Jobs that a worker is given beyond the first one.
 const BEHIND_MAX: usize = 24;
 
@@ -50,6 +49,8 @@ pub(super) struct PlannerLimits<T> {
     pub(super) workers: usize,
     /// Workers that are kept for queues that run nothing.
     pub(super) kept_max: usize,
+    /// Of the queues whose weight is not 1.
+    pub(super) weights: Arc<BTreeMap<String, u32>>,
     pub(super) prefetch_max: usize,
     /// Bytes of arguments of a claim, and of the jobs that are claimed ahead.
     pub(super) prefetch_bytes_max: usize,
@@ -66,8 +67,8 @@ pub(super) struct PlannerLimits<T> {
 /// Plans the claims of one node. `T` is a claimed job.
 pub(super) struct ClaimPlanner<T> {
     limits: PlannerLimits<T>,
-    /// The workers as the queues have taken them. A job has a worker from its assignment, or from the begin
-    /// that is written, on. Free are those that no queue has, whether they have reported or not.
+    /// The workers as the queues have taken them: with a job's assignment, or when its begin is written.
+    /// Free are those that no queue has, whether they have reported or not.
     load: QueueLoad,
     /// How many jobs the node may hold beyond its workers, at the present pace.
     window: usize,
@@ -124,7 +125,7 @@ enum Promotion {
 impl<T> ClaimPlanner<T> {
     pub(super) fn new(limits: PlannerLimits<T>) -> Self {
         Self {
-            load: QueueLoad::new(limits.workers, limits.kept_max),
+            load: QueueLoad::new(limits.workers, limits.kept_max, Arc::clone(&limits.weights)),
             limits,
             window: 0,
             batch_max: BATCH_MAX,
@@ -331,7 +332,7 @@ impl<T> ClaimPlanner<T> {
         Some(ClaimStep::Promote)
     }
 
-    /// A claim from the first queue whose jobs could begin, or be claimed ahead.
+    /// A claim from the queue with the least burden of those whose jobs could begin, or be claimed ahead.
     fn next_claim(&mut self, held: usize) -> Option<(Arc<str>, ClaimSize)> {
         let drains = self.full_since.is_some() && self.window > BATCH_MAX;
         if self.claims >= if drains { CLAIMS_MAX } else { 1 } {
@@ -362,10 +363,12 @@ impl<T> ClaimPlanner<T> {
             taken += (0..*count).take_while(|_| load.take(queue)).count();
         }
         let reported = self.reported().saturating_sub(taken);
-        let (at, limit) = self.pending_queues.iter().enumerate().find_map(|(at, queue)| {
+        let open = self.pending_queues.iter().enumerate().filter_map(|(at, queue)| {
             let limit = (load.open_to(queue) + ahead).min(capacity);
-            (limit > 0).then_some((at, limit))
-        })?;
+            (limit > 0).then(|| (at, limit, self.burden(queue)))
+        });
+        // Of several with the same burden, the one that was asked the longest ago.
+        let (at, limit, _) = open.min_by_key(|(.., burden)| *burden)?;
         let queue = self.pending_queues.remove(at)?;
         let begin = load.open_to(&queue).min(reported).min(limit);
         if drains && !self.keyed_queues.contains(&queue) {
@@ -374,6 +377,12 @@ impl<T> ClaimPlanner<T> {
         }
         let bytes_max = if drains { bytes_left / CLAIMS_MAX } else { bytes_left }.max(1);
         Some((queue, ClaimSize { limit, begin, bytes_max }))
+    }
+
+    /// How much of this node a queue has for its weight.
+    fn burden(&self, queue: &str) -> u64 {
+        let claimed = self.claimed_sums.by_queue.get(queue).copied().unwrap_or_default();
+        self.load.burden(queue, claimed)
     }
 
     /// A claim of this size returned these jobs, in the order in which they are to run; the first `begun` of

@@ -4,8 +4,11 @@
 //! run nothing: one for each of them, up to `kept_max` in all. A queue that runs nothing may take any free
 //! worker, one that runs something only those beyond. A kept worker is idle also while nobody waits, since it
 //! cannot be known when a job that blocks it would end.
+//!
+//! Of several queues that wait for workers, the one that has the fewest for its weight is next. So queues of
+//! which each has enough to do share the workers as their weights say, whatever their jobs take.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The workers of a node, as the queues have taken them.
@@ -19,12 +22,24 @@ pub(super) struct QueueLoad {
     queues: usize,
     /// Workers that are kept for queues that run nothing, at most.
     kept_max: usize,
+    /// Of the queues whose weight is not 1.
+    weights: Arc<BTreeMap<String, u32>>,
 }
+
+/// Jobs of a queue for each unit of its weight, in millionths.
+const SCALE: u64 = 1_000_000;
 
 impl QueueLoad {
     /// No queue has one of the `workers`.
-    pub(super) fn new(workers: usize, kept_max: usize) -> Self {
-        Self { running: HashMap::new(), free: workers, queues: 0, kept_max }
+    pub(super) fn new(workers: usize, kept_max: usize, weights: Arc<BTreeMap<String, u32>>) -> Self {
+        Self { running: HashMap::new(), free: workers, queues: 0, kept_max, weights }
+    }
+
+    /// How much of this node `queue` has for its weight, with `claimed` jobs that wait for a worker.
+    pub(super) fn burden(&self, queue: &str, claimed: usize) -> u64 {
+        let jobs = self.running.get(queue).copied().unwrap_or_default() + claimed;
+        let weight = self.weights.get(queue).copied().unwrap_or(1);
+        (jobs as u64).saturating_mul(SCALE) / u64::from(weight.max(1))
     }
 
     /// Sets how many queues the node serves.
