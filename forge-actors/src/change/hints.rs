@@ -187,6 +187,8 @@ pub enum InterestOf {
     LiveQueries,
     /// The watcher of ends: the table of jobs' progress, while calls wait for a job.
     JobEnds,
+    /// The settler: the table of jobs' progress, since its node has led `job_ends`.
+    Settler,
 }
 
 impl Default for Hub {

@@ -69,6 +69,8 @@ pub(super) struct MissedEnds {
     pub(super) stranded: Vec<JobId>,
     /// Where the next look goes on; `None` at the end.
     pub(super) next: Option<DependencyPlace>,
+    /// There are jobs whose end is not recorded, most of them because they have not ended.
+    pub(super) is_open: bool,
 }
 
 /// Writes which jobs wait for which, and blocks those that wait.
@@ -226,6 +228,7 @@ pub(super) async fn find_missed(db: &Db, after: Option<DependencyPlace>) -> Resu
         jobs: row.try_get::<Option<_>, _>("ended")?.unwrap_or_default(),
         parents: row.try_get::<Option<_>, _>("cancelled_parents")?.unwrap_or_default(),
         stranded: row.try_get::<Option<_>, _>("stranded")?.unwrap_or_default(),
+        is_open: after.is_some() || row.try_get("is_open")?,
         next: waiter.zip(number).map(|(waiter, number)| DependencyPlace { waiter, number }),
     })
 }

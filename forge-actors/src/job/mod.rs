@@ -45,7 +45,7 @@
 //!   ├ unblocker        lets jobs that wait for a limit be claimed again (`limits.rs`)
 //!   ├ ageing           raises priorities of jobs that are due for long, while this node leads `jobs`
 //!   ├ counter          counts the jobs that are not finished, reports those without a handler
-//!   ├ settler          passes on states and ends of jobs that were missed, while this node leads `jobs`
+//!   ├ settler          passes on states and ends of jobs that were missed, while this node leads `job_ends`
 //!   └ history_expiry   deletes old history, while this node leads `jobs`
 //! ```
 //!
@@ -166,10 +166,12 @@ use history_expiry::OldHistory;
 pub use inline::RanAttempt;
 use leases::LeaseTable;
 use limits::LimitTable;
+use messages::WorkerMessage;
 use report::PendingReports;
 use reporter::Reporter;
 use rescuer::Rescuer;
 use resources::NodeResources;
+pub use settler::JOB_SETTLEMENT;
 use settler::Settler;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
@@ -186,6 +188,12 @@ fn runnable_names(catalog: &Catalog, capabilities: &[String]) -> Vec<String> {
         capability.is_none_or(|word| capabilities.iter().any(|own| own == word))
     };
     catalog.queued().filter(|(_, known)| can_run(known)).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The mailbox of a worker, and its handle.
+fn new_worker() -> (Mailbox<WorkerMessage>, WorkerHandle) {
+    let (mailbox, address) = Mailbox::of::<Worker>();
+    (mailbox, WorkerHandle { assigned: MergeSlot::new(), running: MergeSlot::new(), address })
 }
 
 /// The role of nodes that run jobs.
@@ -220,6 +228,8 @@ pub struct JobDeps {
     pub hints: HintHub,
     /// Terms of [`JOB_MAINTENANCE`].
     pub terms: watch::Receiver<Option<Term>>,
+    /// Terms of [`JOB_SETTLEMENT`].
+    pub settlement_terms: watch::Receiver<Option<Term>>,
     /// Section `[jobs]`.
     pub config: JobConfig,
 }
@@ -246,6 +256,7 @@ impl Jobs {
             build,
             hints,
             terms,
+            settlement_terms,
             config,
         } = deps;
         let names = runnable_names(functions.catalog(), &capabilities);
@@ -254,11 +265,8 @@ impl Jobs {
         let (reporter_mailbox, reporter) = Mailbox::of::<Reporter>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
         let (unblocker_mailbox, unblocker) = Mailbox::of::<Unblocker>();
-        let handle = |_| {
-            let (mailbox, address) = Mailbox::of::<Worker>();
-            (mailbox, WorkerHandle { assigned: MergeSlot::new(), running: MergeSlot::new(), address })
-        };
-        let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency).map(handle).unzip();
+        let (worker_mailboxes, workers): (Vec<_>, Vec<_>) =
+            (0..config.concurrency).map(|_| new_worker()).unzip();
         let shared = Arc::new(JobShared {
             limits: LimitTable::of(functions.catalog()),
             resources,
@@ -276,6 +284,7 @@ impl Jobs {
             workers,
             released: MergeSlot::new(),
             has_expired: AtomicBool::new(false),
+            has_lost_node: AtomicBool::new(false),
             freed_keys: MergeSlot::new(),
             limited_queues: MergeSlot::new(),
             reports: PendingReports::default(),
@@ -299,7 +308,7 @@ impl Jobs {
             Unblocker::spec(Arc::clone(&shared), unblocker_mailbox),
             Counter::spec(Arc::clone(&shared)),
             Ageing::spec(Arc::clone(&shared), terms.clone()),
-            Settler::spec(Arc::clone(&shared), terms.clone()),
+            Settler::spec(Arc::clone(&shared), settlement_terms),
             expiry(&HISTORY_EXPIRY, shared.database.clone(), terms, OldHistory::new(Arc::clone(&shared))),
         ];
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);

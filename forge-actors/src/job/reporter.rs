@@ -149,7 +149,7 @@ async fn write_reports(shared: &JobShared, reports: Vec<(JobId, JobReport)>) -> 
 
 /// Records how these jobs have ended for the jobs that wait for them. What the database refuses holds up no
 /// other job; the settler tries it again.
-async fn settle(shared: &JobShared, ended: &[JobId]) -> Result<(), Fault> {
+pub(super) async fn settle(shared: &JobShared, ended: &[JobId]) -> Result<(), Fault> {
     if ended.is_empty() {
         return Ok(());
     }

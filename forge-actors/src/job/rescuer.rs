@@ -8,6 +8,9 @@
 //! The claimer's promotions see whether a lease has run out, once in `poll_interval`, so that an idle node
 //! sends no statement for it. A rescuer also looks by itself, less often.
 //!
+//! Jobs that end by a rescue wake the jobs that wait for them: the rescuer records their ends after its own
+//! transaction, as the node does that ends a job. What it cannot record, the settler does.
+//!
 //! A rescuer that has seen an outage of the database rescues nothing for the duration of a lease after it,
 //! because no node could renew its leases meanwhile. The rescuer of a node that did not see the outage does
 //! not wait.
@@ -18,10 +21,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::paths::RESCUER;
+use super::reporter;
 use super::shared::JobShared;
 use super::signals;
 use crate::change::Hint;
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
@@ -64,6 +69,14 @@ impl Rescuer {
         }
         self.reported = refused.into_keys().collect();
     }
+
+    /// Records ends for the jobs that wait for them. A failure fails no rescue: the settler finds the ends.
+    async fn record_ends(&self, ended: &[JobId]) {
+        if let Err(fault) = reporter::settle(&self.shared, ended).await {
+            let error = error_chain(&fault);
+            tracing::warn!(error, "recording the ends of rescued jobs failed; the settler retries");
+        }
+    }
 }
 
 impl Duty for Rescuer {
@@ -88,6 +101,10 @@ impl Duty for Rescuer {
         let rescued = self.shared.store.rescue().await?;
         self.not_before = now;
         let count = rescued.count() as u64;
+        if is_seen || count > 0 {
+            // The node that was lost may have left more undone than its leases show.
+            self.shared.has_lost_node.store(true, Ordering::Release);
+        }
         if count > 0 {
             metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment(count);
             tracing::warn!(
@@ -103,6 +120,7 @@ impl Duty for Rescuer {
         if !rescued.queues.is_empty() {
             self.shared.hints.publish(Hint::of(rescued.queues));
         }
+        self.record_ends(&rescued.awaited).await;
         Ok(report)
     }
 }

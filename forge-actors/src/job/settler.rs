@@ -1,30 +1,48 @@
-//! The settler runs on the leader of [`JOB_MAINTENANCE`]. It copies the states of followed jobs into their
+//! The settler runs on the leader of [`JOB_SETTLEMENT`]. It copies the states of followed jobs into their
 //! progress, and records ends of jobs for the jobs that wait for them, where the node that ended the job did
-//! not: it crashed, it runs an older version, or one statement changed many jobs. Each run reads a bounded
+//! not: it crashed, it runs an older version, or one statement changed many jobs. Each look reads a bounded
 //! part and keeps a cursor.
+//!
+//! ```text
+//!               nothing is open                           10 s, or a sign
+//!   looks every 2 s ─────────────────▶ looks no more ─────────────────────▶ looks every 2 s
+//! ```
+//!
+//! Something is open while a followed job is not finished, or a job waits for jobs: only then an end can be
+//! missed. The signs are a new term, a change of the table of progress (somebody follows a job), and leases
+//! of a lost node that the rescuer of this node has seen. The settler looks at them every 2 s, without a
+//! statement.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::watch;
 
 use super::dependencies::{self, DependencyPlace};
-use super::history_expiry::JOB_MAINTENANCE;
 use super::paths::SETTLER;
 use super::shared::JobShared;
 use super::store::sync_progress;
-use crate::change::{Hint, TopicSet};
+use crate::change::{Hint, HintReceiver, InterestOf, TopicKind, TopicSet};
 use crate::db::transaction::Transaction;
+use crate::kernel::commit::TableId;
 use crate::kernel::fault::Fault;
 use crate::kernel::halving::write_by_halves;
 use crate::kernel::ids::JobId;
 use crate::kernel::time::secs;
-use crate::leader::Term;
+use crate::leader::{Leadership, Term};
 use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
-/// Between two runs.
+/// Its leader records ends that were missed. Nodes with the role `worker` stand for it. It is not that of
+/// the other duties of jobs: a node of the version before, which may lead them during an upgrade, settles
+/// nothing.
+pub const JOB_SETTLEMENT: Leadership = Leadership::new("job_ends");
+/// Between two runs, and between two looks while something is open.
 const INTERVAL: Duration = secs(2);
+/// Between two looks while nothing is open.
+const IDLE_INTERVAL: Duration = secs(10);
 /// Longest time of one statement.
 const STATEMENT_TIMEOUT: Duration = secs(5);
 
@@ -34,11 +52,50 @@ pub(super) struct Settler {
     progress: Option<JobId>,
     /// Where the last look at dependencies ended.
     dependencies: Option<DependencyPlace>,
+    /// The term of the last run.
+    term: Option<Term>,
+    pace: SettlerPace,
+    /// Tables that have changed since the last run.
+    hints: HintReceiver,
+    /// The table of progress, once it is known.
+    table: Option<TableId>,
+}
+
+/// When the settler looks.
+#[derive(Debug, Default)]
+pub(super) struct SettlerPace {
+    /// Set when nothing was open at the last look: until then the settler looks only after a sign. `None`
+    /// while something is open, and after a look that failed.
+    idle_until: Option<Instant>,
+}
+
+impl SettlerPace {
+    /// Whether a run looks. `has_sign`: an end may have been missed since the last run.
+    pub(super) fn is_due(&mut self, now: Instant, has_sign: bool) -> bool {
+        let is_due = has_sign || self.idle_until.is_none_or(|until| now >= until);
+        if is_due {
+            self.idle_until = None;
+        }
+        is_due
+    }
+
+    /// A look has succeeded. `is_open`: an end can be missed.
+    pub(super) fn looked(&mut self, now: Instant, is_open: bool) {
+        self.idle_until = (!is_open).then(|| now + IDLE_INTERVAL);
+    }
 }
 
 impl Settler {
     pub(super) fn spec(shared: Arc<JobShared>, terms: watch::Receiver<Option<Term>>) -> ChildSpec {
-        let make = move || Self { shared: Arc::clone(&shared), progress: None, dependencies: None };
+        let make = move || Self {
+            hints: shared.hints.subscribe(TopicKind::Tables),
+            shared: Arc::clone(&shared),
+            progress: None,
+            dependencies: None,
+            term: None,
+            pace: SettlerPace::default(),
+            table: None,
+        };
         ChildSpec::elected(SETTLER.id(), Schedule::every(INTERVAL), terms, make).0
     }
 }
@@ -48,7 +105,28 @@ impl Duty for Settler {
     const KIND: &'static str = "settler";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
-        let transaction = self.begin(&term).await?;
+        let has_sign = self.has_sign(&term);
+        match self.pace.is_due(Instant::now(), has_sign) {
+            true => self.look(&term).await,
+            false => Ok(RunReport::NOTHING),
+        }
+    }
+}
+
+impl Settler {
+    /// True when an end may have been missed since the last run, although nothing was open before.
+    fn has_sign(&mut self, term: &Term) -> bool {
+        let is_new = self.term.replace(term.clone()).is_none_or(|last| last != *term);
+        let hint = self.hints.next().now_or_never();
+        let is_followed = self.table.is_some_and(|table| {
+            hint.is_some_and(|hint| hint.topics.tables().any(|changed| changed == table))
+        });
+        let has_lost_node = self.shared.has_lost_node.swap(false, Ordering::AcqRel);
+        is_new || is_followed || has_lost_node
+    }
+
+    async fn look(&mut self, term: &Term) -> Result<RunReport, Fault> {
+        let transaction = self.begin(term).await?;
         let (store, db) = (&self.shared.store, transaction.db());
         let unsettled = store.find_unsettled(&db, self.progress).await?;
         sync_progress(&db, &unsettled.jobs).await?;
@@ -63,13 +141,17 @@ impl Duty for Settler {
         topics.extend(woken);
         self.shared.hints.publish(Hint { xid: receipt.xid, topics });
         let ended: Vec<JobId> = missed.jobs.iter().chain(&missed.parents).copied().collect();
-        self.record_ends(&term, &ended).await?;
+        self.record_ends(term, &ended).await?;
         self.dependencies = missed.next;
+        if self.table != unsettled.table {
+            self.table = unsettled.table;
+            // Stays declared after the term: a node that has led once may lead again.
+            self.shared.hints.set_interest(InterestOf::Settler, TopicSet::from_iter(self.table));
+        }
+        self.pace.looked(Instant::now(), unsettled.is_open || missed.is_open);
         Ok(RunReport::handled((unsettled.jobs.len() + unsettled.gone.len() + ended.len()) as u64))
     }
-}
 
-impl Settler {
     /// Records how these jobs have ended for the jobs that wait for them. What the database refuses holds up
     /// no other job.
     async fn record_ends(&self, term: &Term, ended: &[JobId]) -> Result<(), Fault> {
@@ -90,6 +172,6 @@ impl Settler {
     }
 
     async fn begin(&self, term: &Term) -> Result<Transaction, Fault> {
-        Ok(term.begin(&self.shared.database, JOB_MAINTENANCE.name(), STATEMENT_TIMEOUT).await?)
+        Ok(term.begin(&self.shared.database, JOB_SETTLEMENT.name(), STATEMENT_TIMEOUT).await?)
     }
 }

@@ -68,6 +68,9 @@ pub(super) struct JobShared {
     /// A promotion has seen a lease that has run out. Set by the claimer, taken by the rescuer, which looks
     /// at it once a second; nobody is woken.
     pub(super) has_expired: AtomicBool,
+    /// This node has seen leases of a node that was lost. Set by the rescuer, taken by the settler, which
+    /// looks at it every two seconds while this node leads `job_ends`; nobody is woken.
+    pub(super) has_lost_node: AtomicBool,
     /// The queues that have a limit, as they were read last. Written by claims, read by them and by whatever
     /// ends a job; nobody is woken.
     pub(super) limited_queues: MergeSlot<LimitedQueues>,

@@ -8,7 +8,7 @@ use super::paths::{
     ACKNOWLEDGER, AGEING, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, REPORTER, RESCUER, SETTLER, UNBLOCKER,
     WORKERS,
 };
-use super::{JOB_MAINTENANCE, JobDeps, Jobs};
+use super::{JOB_MAINTENANCE, JOB_SETTLEMENT, JobDeps, Jobs};
 use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -36,7 +36,7 @@ impl Subsystem for JobSubsystem {
         ActorNote::new(&COUNTER, "counts the jobs that are not finished, reports those without a handler"),
         ActorNote::new(
             &SETTLER,
-            "passes on states and ends of jobs that were missed, while this node leads `jobs`",
+            "passes on states and ends of jobs that were missed, while this node leads `job_ends`",
         ),
         ActorNote::new(&HISTORY_EXPIRY, "deletes old history, while this node leads `jobs`"),
     ];
@@ -56,6 +56,7 @@ impl Subsystem for JobSubsystem {
             build: node.get::<Build>(),
             hints: node.get::<HintHub>(),
             terms: node.get::<Leader>().stand_for(JOB_MAINTENANCE),
+            settlement_terms: node.get::<Leader>().stand_for(JOB_SETTLEMENT),
             config: node.config::<JobConfig>(),
         });
         node.provide(jobs.clone());

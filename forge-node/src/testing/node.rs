@@ -109,7 +109,8 @@ impl TestNode {
             peers: None,
             build: Build("test".into()),
             hints,
-            terms: no_terms,
+            terms: no_terms.clone(),
+            settlement_terms: no_terms,
             config: JobConfig { concurrency: 1, ..JobConfig::default() },
         });
         job_ends.run_by(jobs.clone());

@@ -398,7 +398,8 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
         assert_eq!((job.id, job.begun, job.attempts_begun), (id, true, attempt));
         let rescued = bench.lose_nodes().await;
         assert_eq!((rescued.retried, rescued.dead), (usize::from(attempt < 3), usize::from(attempt == 3)));
-        bench.run("UPDATE forge_jobs SET ready = true").await;
+        assert_eq!(rescued.awaited.len(), rescued.dead, "an end that another job waits for is named");
+        bench.run("UPDATE forge_jobs SET ready = true, awaited = true").await;
     }
     assert_eq!(bench.status(id).await, JobStatus::DeadLetter);
     assert!(

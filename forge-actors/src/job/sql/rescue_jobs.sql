@@ -5,6 +5,7 @@
 -- A job that had not begun waits as before. A job that had begun runs again at once the first time, and
 -- after each further loss at a random moment that is farther off: one of the jobs that were lost together
 -- may have caused the loss, and should not run together with all the others again.
+-- `awaited`: the jobs that have ended by this and that others wait for.
 WITH expired AS (
     SELECT id, status = 'running' AS begun, attempt >= attempts_max AS spent,
            CASE WHEN status = 'running' THEN random() * least(attempt - 1, 10) * $2 ELSE 0 END AS delay
@@ -51,6 +52,7 @@ SELECT (SELECT array_agg(DISTINCT queue) FROM back) AS queues,
        (SELECT count(*) FROM back WHERE begun) AS retried,
        (SELECT count(*) FROM back WHERE NOT begun) AS returned,
        (SELECT count(*) FROM dead) AS dead,
+       (SELECT array_agg(id) FROM spent WHERE awaited) AS awaited,
        (
            SELECT array_agg(id)
            FROM (SELECT id FROM forge_job_leases WHERE lease_until < now() LIMIT 100) AS expired

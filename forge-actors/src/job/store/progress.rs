@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::{DELETE_MAX, JobReport, JobStore, LOCK_LIMIT};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
-use crate::kernel::commit::Receipt;
+use crate::kernel::commit::{Receipt, TableId};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 
@@ -23,6 +23,10 @@ pub(in crate::job) struct Unsettled {
     pub(in crate::job) gone: Vec<JobId>,
     /// Where the next look goes on; `None` at the end.
     pub(in crate::job) next: Option<JobId>,
+    /// There is progress of jobs that are not finished, by what it says.
+    pub(in crate::job) is_open: bool,
+    /// The table of progress.
+    pub(in crate::job) table: Option<TableId>,
 }
 
 impl JobStore {
@@ -66,6 +70,8 @@ impl JobStore {
             jobs: row.try_get::<Option<_>, _>("unsettled")?.unwrap_or_default(),
             gone: row.try_get::<Option<_>, _>("gone")?.unwrap_or_default(),
             next: row.try_get("next")?,
+            is_open: after.is_some() || row.try_get("is_open")?,
+            table: u32::try_from(row.try_get::<i64, _>("progress_table")?).ok().map(TableId),
         })
     }
 

@@ -33,6 +33,8 @@ pub struct Rescued {
     pub returned: usize,
     /// How many jobs had no attempt left, and became dead letters.
     pub dead: usize,
+    /// Of those, the jobs that others wait for: their ends are to be recorded.
+    pub awaited: Vec<JobId>,
     /// How many jobs were in batch leases. They count a loss.
     pub lost: usize,
     /// Jobs whose row the database refuses to change, and why.
@@ -50,6 +52,7 @@ impl Rescued {
         self.retried += other.retried;
         self.returned += other.returned;
         self.dead += other.dead;
+        self.awaited.extend(other.awaited);
         self.lost += other.lost;
         self.refused.extend(other.refused);
     }
@@ -125,6 +128,7 @@ impl JobStore {
             retried: count("retried")?,
             returned: count("returned")?,
             dead: count("dead")?,
+            awaited: row.try_get::<Option<_>, _>("awaited")?.unwrap_or_default(),
             ..Rescued::default()
         };
         let expired_leases: Option<Vec<LeaseId>> = row.try_get("expired_leases")?;
