@@ -70,6 +70,34 @@ async fn each_class_of_history_goes_when_it_is_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dependencies_go_with_the_last_of_their_jobs() {
+    let bench = Bench::open().await;
+    // A family each: both jobs are old; the waiter is kept; the job is kept; the waiter waits; the job is
+    // gone.
+    bench
+        .run(
+            "INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at, finished_at)
+             SELECT ('01900000-0000-7000-8000-0000000000' || suffix)::uuid, name, 'mail', 50, 'completed', 1, 1, 1, '{}', now(), now() - interval '8 d'
+             FROM (VALUES ('1a', 'mail'), ('1b', 'mail'), ('2a', 'bill'), ('2b', 'mail'), ('3a', 'mail'), ('3b', 'bill'),
+                          ('4b', 'mail'), ('5a', 'mail')) AS job (suffix, name);
+             INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+             VALUES ('01900000-0000-7000-8000-00000000004a', 'mail', 'mail', 50, 3, true, now(), '{}');
+             INSERT INTO forge_job_dependencies (waiter_id, number, job_id, name, kind, ended)
+             SELECT ('01900000-0000-7000-8000-0000000000' || n || 'a')::uuid, 0, ('01900000-0000-7000-8000-0000000000' || n || 'b')::uuid,
+                    'mail', 'member', 'completed'
+             FROM generate_series(1, 5) n",
+        )
+        .await;
+    let class = |kept, name: &str| RetentionClass { kept, failed: false, names: Some(vec![name.to_owned()]) };
+    let left = "SELECT string_agg(substr(waiter_id::text, 35, 1), ' ' ORDER BY waiter_id) FROM forge_job_dependencies";
+    assert_eq!(bench.delete_history(&class(days(7), "mail"), &[], None).await, 6);
+    assert_eq!(bench.value::<String>(left).await, "2 3 4", "the other job of each is still there");
+    assert_eq!(bench.delete_history(&class(days(7), "bill"), &[], None).await, 2);
+    assert_eq!(bench.value::<String>(left).await, "4", "its waiter has not ended");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failed_attempts_go_with_their_jobs() {
     let bench = Bench::open().await;
     for (name, age) in [("old", 8), ("new", 1)] {

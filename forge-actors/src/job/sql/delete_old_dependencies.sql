@@ -1,6 +1,7 @@
 -- Called by job/store for the duty history_expiry: $1 seconds of retention, $2 how many rows at most. Index
 -- forge_job_dependencies_created_at, primary keys; reads all batch leases. Locks the rows that it deletes.
--- What a job has waited for is kept for as long as the job.
+-- What a job has waited for is kept for as long as the job. Most rows go before, with the history of their
+-- jobs (sql/delete_old_history.sql).
 DELETE FROM forge_job_dependencies
 WHERE (waiter_id, number) IN (
     SELECT waiter_id, number
