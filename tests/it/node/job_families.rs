@@ -2,13 +2,23 @@
 
 use std::time::Instant;
 
+use forge_actors::db::advisory_lock::LockKey;
 use forge_actors::test_signals::Step;
 use forge_tests::{Client, Database, Signal, Signals, Socket, probe, until};
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
 
 use super::job_results::{await_job, await_status};
 use super::jobs::{LONG, await_history, nothing_is_left, worker_on};
 use super::stage::PATIENCE;
+
+/// The last job of a batch, whose only member has the id that ends with 2.
+const ORPHANED_FINALE: &str = r#"
+    insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, waits_for_jobs, due_at)
+    values ('01900000-0000-7000-8000-000000000001', 'families.finale', 'work', 50, 3, false, '9999-12-31', '{"key":"a"}', true, now());
+    insert into forge_job_dependencies (waiter_id, number, job_id, name, kind)
+    values ('01900000-0000-7000-8000-000000000001', 0, '01900000-0000-7000-8000-000000000002', 'families.child', 'member')
+"#;
 
 /// Dispatches a family of jobs, and follows the one at its end.
 async fn start(client: &Client, function: &str, arguments: Value) -> (Value, Socket) {
@@ -27,6 +37,17 @@ async fn ended(socket: &mut Socket) -> Value {
 
 async fn notes(database: &Database, what: &str) -> i64 {
     database.value(&format!("select count(*) from probe_effects where what = '{what}'")).await
+}
+
+/// Holds leaderships, so that no node leads them, until the session is dropped.
+async fn hold_leaderships(database: &Database, names: &[&str]) -> PgConnection {
+    let mut session = database.connect().await;
+    for name in names {
+        let lock = sqlx::query("select pg_advisory_lock($1)")
+            .bind(LockKey::forge(&format!("leader/{name}")).number());
+        lock.execute(&mut session).await.expect("a lock that is free");
+    }
+    session
 }
 
 #[tokio::test]
@@ -114,6 +135,40 @@ async fn a_failed_job_of_a_chain_ends_the_rest_and_a_retry_brings_it_back() {
 }
 
 #[tokio::test]
+async fn a_later_job_of_a_chain_that_is_retried_alone_says_what_it_waits_for() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let (last, mut socket) = start(node.client(), "start_chain", json!({ "key": "a" })).await;
+    await_status(&mut socket, "cancelled").await;
+    let admin = |function: &'static str, id: Value| {
+        let client = node.client();
+        async move { client.call(function, json!({ "id": id }), Some(&probe::admin_token())).await }
+    };
+    let retried = admin("forge.retryJob", last.clone()).await;
+    assert_eq!(
+        (retried.status, &retried.data()["job"]["status"]),
+        (200, &json!("pending")),
+        "{}",
+        retried.text
+    );
+    let failed: String =
+        database.value("select id::text from forge_job_history where status = 'dead_letter'").await;
+    let why = admin("forge.whyJob", last.clone()).await;
+    let expected = format!(
+        "The job before it in its chain, families.link {failed}, has ended as dead_letter: retry that one."
+    );
+    assert_eq!(why.data()["sentence"], json!(expected), "{}", why.text);
+    let again = admin("forge.retryJob", last).await;
+    assert_eq!(again.code(), "CONFLICT", "{}", again.text);
+    database.execute("insert into probe_effects (key, what, pid) values ('a', 'mended', 0)").await;
+    assert_eq!(admin("forge.retryJob", json!(failed)).await.status, 200);
+    assert_eq!(await_status(&mut socket, "completed").await["result"], json!("123"));
+    await_history(&database, "completed: 3", PATIENCE).await;
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
 async fn a_job_of_a_chain_may_have_children() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;
@@ -173,6 +228,37 @@ async fn a_node_killed_before_it_has_woken_a_parent_leaves_that_to_the_leader() 
     assert_eq!(database.value::<String>(&result).await, "1");
     nothing_is_left(&database).await;
     assert_eq!(other.stop(PATIENCE).await.code(), 0);
+}
+
+/// A node of the version before, which settles nothing, may lead `jobs` during an upgrade.
+#[tokio::test]
+async fn an_end_that_was_missed_is_recorded_while_another_node_leads_jobs() {
+    let database = Database::create().await;
+    let _leads = hold_leaderships(&database, &["jobs"]).await;
+    let node = worker_on(&database, "").start().await;
+    // The child has ended on a node that was killed before it has recorded that, or that knows of no waiters.
+    let ended = "insert into forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at)
+        values ('01900000-0000-7000-8000-000000000002', 'families.child', 'children', 50, 'completed', 1, 3, 1, '{}', now())";
+    database.execute(&format!("{ORPHANED_FINALE}; {ended}")).await;
+    await_history(&database, "completed: 2", LONG).await;
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_rescue_that_ends_a_job_wakes_the_one_that_waits_for_it() {
+    let database = Database::create().await;
+    // No node settles what others have missed.
+    let _leads = hold_leaderships(&database, &["jobs", "job_ends"]).await;
+    let node = worker_on(&database, "").start().await;
+    let lost = "insert into forge_jobs (id, name, queue, priority, status, attempt, attempts_max, claim, ready, run_at, args, awaited, node_id, lease_until)
+        values ('01900000-0000-7000-8000-000000000002', 'families.child', 'children', 50, 'running', 3, 3, 3, true, now(), '{}', true,
+                gen_random_uuid(), now() - interval '1 s')";
+    database.execute(&format!("{ORPHANED_FINALE}; {lost}")).await;
+    await_history(&database, "completed: 1, dead_letter: 1", LONG).await;
+    assert_eq!(notes(&database, "finale").await, 1);
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use forge_actors::job::admin::{self, JobAction};
 use forge_actors::kernel::ids::JobId;
 use forge_tests::until;
 use sqlx::postgres::PgConnection;
@@ -18,6 +19,7 @@ const LOCK_FAMILY: &str = include_str!("../../../forge-actors/src/job/sql/lock_f
 const REOPEN: &str = include_str!("../../../forge-actors/src/job/sql/reopen_dependencies.sql");
 const RETRY: &str = include_str!("../../../forge-actors/src/job/sql/retry_jobs.sql");
 const MISSED: &str = include_str!("../../../forge-actors/src/job/sql/list_missed_ends.sql");
+const EXPIRE: &str = include_str!("../../../forge-actors/src/job/sql/delete_old_history.sql");
 
 /// Where the next look goes on, jobs that have ended, parents that were cancelled, and waiters without an
 /// open dependency.
@@ -59,6 +61,19 @@ impl Bench {
     async fn dependencies(&self) -> String {
         let sql = "SELECT string_agg(coalesce(ended::text, 'open') || CASE WHEN broke THEN ' broke' ELSE '' END, ', ' ORDER BY waiter_id, number)
                    FROM forge_job_dependencies";
+        self.value(sql).await
+    }
+
+    /// Retries a job, as a person does.
+    async fn retry(&self, job: JobId) {
+        let db = self.scratch.database.writer();
+        let retried = admin::apply(&db, JobAction::Retry, &[job], "ana").await.unwrap();
+        assert_eq!(retried.ids, [job]);
+    }
+
+    /// How the jobs of `forge_jobs` wait: those that are ready come first.
+    async fn waits(&self) -> String {
+        let sql = "SELECT string_agg(ready || ' ' || coalesce(waits_for_jobs::text, 'no'), ', ' ORDER BY ready DESC) FROM forge_jobs";
         self.value(sql).await
     }
 
@@ -227,8 +242,7 @@ async fn a_chain_that_was_cancelled_whole_keeps_its_order_when_it_is_brought_bac
         sqlx::query(statement).bind(all).fetch_all(&mut *tx).await.unwrap();
     }
     tx.commit().await.unwrap();
-    let waits = "SELECT string_agg(ready || ' ' || coalesce(waits_for_jobs::text, 'no'), ', ' ORDER BY ready DESC) FROM forge_jobs";
-    assert_eq!(bench.value::<String>(waits).await, "true no, false true", "one after the other");
+    assert_eq!(bench.waits().await, "true no, false true", "one after the other");
     bench.end(first[0], "completed").await;
     assert_eq!(settle(&mut connection, &first).await.0, 1);
     bench.scratch.drop().await;
@@ -242,5 +256,70 @@ async fn a_waiter_that_waits_for_nothing_is_found() {
     let mut connection = bench.scratch.connect().await;
     let (_, _, _, _, stranded) = missed(&mut connection, None, 9).await;
     assert_eq!(stranded, Some(vec![parent]));
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_job_of_a_chain_that_is_retried_first_waits_for_a_retry_of_the_one_before() {
+    // The first job has failed and so cancelled the second one, or a person has cancelled both.
+    for first_end in ["dead_letter", "cancelled"] {
+        let bench = Bench::open().await;
+        let (second, first) = bench.put_family(1, "step").await;
+        let mut connection = bench.scratch.connect().await;
+        bench.end(first[0], first_end).await;
+        match first_end {
+            "dead_letter" => assert_eq!(settle(&mut connection, &first).await, (0, vec![second])),
+            _ => {
+                bench.end(second, "cancelled").await;
+                settle(&mut connection, &[first[0], second]).await;
+            }
+        }
+        bench.retry(second).await;
+        assert_eq!(bench.waits().await, "false true", "{first_end}: it does not run");
+        assert_eq!(
+            missed(&mut connection, None, 9).await,
+            (None, None, None, None, None),
+            "nothing is missed"
+        );
+        let expired: i64 = sqlx::query_scalar(EXPIRE)
+            .bind(0.0)
+            .bind(9_i64)
+            .bind(first_end == "dead_letter")
+            .bind(None::<Vec<String>>)
+            .bind(Vec::<String>::new())
+            .bind(None::<f64>)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(expired, 0, "the row that can end the wait is kept");
+        bench.retry(first[0]).await;
+        assert_eq!(
+            (bench.waits().await, bench.dependencies().await),
+            ("true no, false true".into(), "open".into())
+        );
+        // The first job fails once more, and takes the second one along, as before.
+        bench.end(first[0], "dead_letter").await;
+        assert_eq!(settle(&mut connection, &first).await, (0, vec![second]));
+        bench.retry(first[0]).await;
+        bench.end(first[0], "completed").await;
+        assert_eq!(settle(&mut connection, &first).await, (1, Vec::new()));
+        bench.scratch.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_job_of_a_chain_runs_when_the_history_has_the_one_before_no_more() {
+    let bench = Bench::open().await;
+    let (second, first) = bench.put_family(1, "step").await;
+    let mut connection = bench.scratch.connect().await;
+    bench.end(first[0], "cancelled").await;
+    bench.end(second, "cancelled").await;
+    settle(&mut connection, &[first[0], second]).await;
+    bench.run(&format!("DELETE FROM forge_job_history WHERE id = '{}'", first[0])).await;
+    bench.retry(second).await;
+    assert_eq!(
+        (bench.waits().await, bench.dependencies().await),
+        ("true no".into(), "cancelled broke".into())
+    );
     bench.scratch.drop().await;
 }

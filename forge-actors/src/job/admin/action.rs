@@ -53,7 +53,7 @@ impl JobAction {
         let label = status.as_str();
         match (self, status) {
             (Self::Retry, _) if waits_for_jobs => {
-                "the job waits for other jobs: it runs when they have ended".to_owned()
+                "the job waits for other jobs; `jobs why` says for which, and what helps".to_owned()
             }
             (Self::Retry, JobStatus::Claimed | JobStatus::Running) => {
                 format!("the job is {label}: it cannot be tried again before its attempt has ended")

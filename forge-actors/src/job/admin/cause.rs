@@ -123,6 +123,15 @@ pub enum JobCause {
         /// How many.
         open: u32,
     },
+    /// It waits until the job before it in its chain, which has ended without success, is tried again.
+    BrokenChain {
+        /// The job before it.
+        job: JobId,
+        /// The handler of that job.
+        handler: String,
+        /// How that job has ended.
+        status: JobStatus,
+    },
     /// Versions of the application cannot read its arguments; it waits for another version.
     Refused {
         /// Their builds.
@@ -186,6 +195,10 @@ impl JobCause {
             }
             Self::Jobs { open: 1 } => "it waits for another job to end".to_owned(),
             Self::Jobs { open } => format!("it waits for {open} other jobs to end"),
+            Self::BrokenChain { job, handler, status } => {
+                let ended = format!("{handler} {job}, has ended as {}", status.as_str());
+                format!("the job before it in its chain, {ended}: retry that one")
+            }
             Self::Refused { builds, error } => {
                 let versions = match builds.len() {
                     1 => "the running version of the application cannot".to_owned(),
@@ -407,6 +420,14 @@ mod tests {
         check(
             JobFacts { blocked: Some(JobCause::Jobs { open: 2 }), before: count(7, false), ..due() },
             "It waits for 2 other jobs to end.",
+        );
+        let job: JobId = "01900000-0000-7000-8000-000000000001".parse().expect("an id");
+        let status = JobStatus::DeadLetter;
+        let broken = JobCause::BrokenChain { job, handler: "mail.send".to_owned(), status };
+        check(
+            JobFacts { blocked: Some(broken), ..due() },
+            "The job before it in its chain, mail.send 01900000-0000-7000-8000-000000000001, has ended as \
+             dead_letter: retry that one.",
         );
         check(
             JobFacts { queue_limit: Some((3, 3)), before: count(7, false), ..due() },

@@ -94,6 +94,12 @@ async fn blocked(
     name: &str,
     handlers: &[JobHandler],
 ) -> Result<Option<JobCause>, Fault> {
+    if let Some(job) = row.try_get("step_id")? {
+        let label: &str = row.try_get("step_status")?;
+        let status = JobStatus::parse(label)
+            .ok_or_else(|| Fault::internal(format!("`{label}` is unknown to this version")))?;
+        return Ok(Some(JobCause::BrokenChain { job, handler: row.try_get("step_name")?, status }));
+    }
     if let Some(jobs) = row.try_get::<Option<i64>, _>("awaited_jobs")? {
         return Ok(Some(JobCause::Jobs { open: BoundedCount::of(jobs, u32::MAX).count }));
     }

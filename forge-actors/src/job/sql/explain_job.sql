@@ -1,11 +1,12 @@
--- Called by job/admin/why.rs for forge.whyJob: $1 id. Primary keys, the open dependencies of the job, and all
--- batch leases; no lock.
+-- Called by job/admin/why.rs for forge.whyJob: $1 id. Primary keys, and all batch leases; no lock. `step_`: the
+-- job before it in its chain, which has ended without success and for whose retry it waits.
 SELECT job.name, job.queue, job.priority, job.status::text AS status, job.run_at, job.attempt,
        job.attempts_max, job.node_id, job.last_error, job.refused_by, job.blocked_by,
        job.blocked_by = job.concurrency_key AS by_concurrency,
        CASE WHEN job.waits_for_jobs THEN (
            SELECT count(*) FROM forge_job_dependencies WHERE waiter_id = job.id AND ended IS NULL
-       ) END AS awaited_jobs, job.claimed_at, job.finished_at,
+       ) END AS awaited_jobs,
+       step.job_id AS step_id, step.name AS step_name, step.ended::text AS step_status, job.claimed_at, job.finished_at,
        job.run_at > now() AND job.blocked_by IS NULL AND job.waits_for_jobs IS NOT TRUE AS is_later,
        settings.paused_at, settings.paused_by, settings.concurrency_max,
        limits.limit_override, limits.opens_at
@@ -25,3 +26,5 @@ FROM (
 ) AS job
 LEFT JOIN forge_job_queues settings ON settings.queue = job.queue
 LEFT JOIN forge_job_limits limits ON limits.key = job.blocked_by
+LEFT JOIN forge_job_dependencies step ON job.waits_for_jobs AND step.waiter_id = job.id AND step.kind = 'step'
+      AND step.ended <> 'completed' AND NOT step.broke

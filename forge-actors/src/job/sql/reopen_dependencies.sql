@@ -3,6 +3,8 @@
 -- again. Index forge_job_dependencies_job, primary keys. Locks the rows that it changes. A job that still
 -- waits for one of them waits for its new end, and the jobs of a chain that its end has cancelled wait again,
 -- also those that were brought back with it. Returns those that were not.
+-- A job of a chain also waits while the one before it stays in the history without success: a retry of that
+-- one ends the wait. When the history has it no more, nothing could end the wait, and the job runs.
 WITH broken AS (
     SELECT waiter_id FROM forge_job_dependencies WHERE job_id = ANY ($1) AND broke
 ), brought AS (
@@ -14,7 +16,12 @@ WITH broken AS (
                        SELECT FROM forge_job_dependencies before
                        WHERE before.waiter_id = forge_jobs.id
                          AND before.kind IN ('step', 'member')
-                         AND (before.ended IS NULL OR before.job_id = ANY ($1))
+                         AND (
+                             before.ended IS NULL
+                             OR before.job_id = ANY ($1)
+                             OR before.kind = 'step' AND before.ended <> 'completed'
+                                AND EXISTS (SELECT FROM forge_job_history WHERE id = before.job_id)
+                         )
                    ) AS waits,
                EXISTS (SELECT FROM forge_job_dependencies WHERE job_id = forge_jobs.id) AS is_awaited
     ) AS found
@@ -49,7 +56,10 @@ WITH broken AS (
     RETURNING id
 ), reopened AS (
     UPDATE forge_job_dependencies dependency
-    SET ended = NULL, broke = false
+    SET ended = CASE WHEN dependency.job_id = ANY ($1) THEN NULL ELSE ended END,
+        broke = NOT dependency.job_id = ANY ($1)
+                AND NOT EXISTS (SELECT FROM forge_job_history WHERE id = dependency.job_id)
     WHERE dependency.job_id = ANY ($1)
+       OR dependency.waiter_id = ANY ($1) AND dependency.kind = 'step' AND dependency.ended <> 'completed'
 )
 SELECT id FROM waiting
