@@ -68,7 +68,7 @@ async fn linked(node: &Node, wanted: bool) {
 
 /// Milliseconds from the call that changes a row on one node to the frame that says so on the other: the
 /// call's own time included.
-async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
+pub(crate) async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
     let (mut socket, _) = Socket::hello(reading.client().base(), None).await;
     writing.call("live.retitle", json!({ "id": 1, "title": "before" }), None).await.data();
     socket.subscribe(1, "live.title", json!({ "id": 1 })).await;

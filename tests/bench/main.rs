@@ -1,6 +1,6 @@
 //! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
-//! recovery | tax | fanout | live | jobs | drain | enqueue | idle | limits | storm | attacks |
-//! slow-clients]`.
+//! recovery | tax | fanout | live | jobs | drain | enqueue | idle | limits | storm | churn | pages |
+//! attacks | slow-clients]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
 //! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
@@ -9,6 +9,7 @@
 mod actor;
 mod attack;
 mod bare;
+mod churn;
 mod drain;
 mod enqueue;
 mod failing;
@@ -18,6 +19,7 @@ mod idle;
 mod jobs;
 mod limits;
 mod live;
+mod pages;
 mod panics;
 mod queue;
 mod readers;
@@ -46,7 +48,7 @@ struct Arguments {
 
 #[derive(Subcommand, Clone)]
 enum Which {
-    /// Every benchmark but `storm`, `attacks` and `slow-clients`, which take long.
+    /// Every benchmark but `storm`, `churn`, `pages`, `attacks` and `slow-clients`, which take long.
     All,
     /// A call to a supervised actor, against a call to a plain one.
     Actor,
@@ -80,6 +82,26 @@ enum Which {
         /// How long nodes are killed.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+    },
+    /// Jobs that come and go by the million, and beside an old snapshot: tables, dead rows and claims in the
+    /// end, against those in the beginning.
+    Churn {
+        /// Jobs that are drained; none: that part is left out.
+        #[arg(long, default_value_t = 10_000_000)]
+        jobs: u64,
+        /// How long an old snapshot is held; none: that part is left out.
+        #[arg(long, default_value_t = 600)]
+        pinned_seconds: u64,
+        /// Jobs a second that are dispatched beside the old snapshot.
+        #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+    },
+    /// What the dashboard and the command line read of jobs, on millions of rows; and other clients' latency
+    /// beside the dashboard.
+    Pages {
+        /// Rows: two fifths of them wait, the others are finished.
+        #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
+        rows: u64,
     },
     /// Latency of other clients during attacks, against their latency before; and what the attacks take of
     /// the node's memory.
@@ -161,6 +183,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         Which::Idle => idle::run().await?,
         Which::Limits => limits::run().await?,
         Which::Storm { jobs, seconds } => storm::run(jobs, seconds).await?,
+        Which::Churn { jobs, pinned_seconds, rate } => {
+            churn::run(jobs, Duration::from_secs(pinned_seconds), rate).await?
+        }
+        Which::Pages { rows } => pages::run(rows).await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);

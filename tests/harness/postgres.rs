@@ -73,6 +73,11 @@ impl PostgresProcess {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Where it writes its log.
+    pub fn log(&self) -> PathBuf {
+        self.directory.path().join("server.log")
+    }
+
     /// Stops it as a crash does: no checkpoint, sessions cut (`pg_ctl stop -m immediate`).
     pub fn crash(&self) {
         self.control(&["stop", "-m", "immediate"]);
@@ -80,7 +85,7 @@ impl PostgresProcess {
 
     /// Starts it again and waits until it has recovered.
     pub async fn restart(&self) {
-        let log = self.directory.path().join("server.log");
+        let log = self.log();
         self.control(&["start", "-W", "-l", log.to_str().expect("a UTF-8 path")]);
         let url = self.url();
         until("Postgres accepts connections", RECOVERY_LIMIT, || async {

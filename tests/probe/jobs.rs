@@ -20,10 +20,12 @@ pub async fn enqueue_quick(ctx: &MutationContext, n: i64) -> Result<()> {
     Ok(())
 }
 
-/// Dispatches a job that writes down how long after that it started.
+/// Dispatches a job that writes down how long after that it started; in another queue than its own if one is
+/// named.
 #[forge::mutation]
-pub async fn enqueue_timed(ctx: &MutationContext, key: String) -> Result<()> {
-    ctx.dispatch(Timed { key, dispatched: micros() }).await?;
+pub async fn enqueue_timed(ctx: &MutationContext, key: String, queue: Option<String>) -> Result<()> {
+    let queue = queue.as_deref().unwrap_or("work");
+    ctx.dispatch(Timed { key, dispatched: micros() }).queue(queue).await?;
     Ok(())
 }
 
