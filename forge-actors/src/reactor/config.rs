@@ -34,7 +34,8 @@ pub struct ReactivityConfig {
     #[serde(with = "serde_duration")]
     pub query_timeout: Duration,
     /// A query that takes longer runs on a connection of its own until a run takes less than half of this, so
-    /// that other queries do not wait for it. Its own subscribers advance at its pace.
+    /// that other queries do not wait for it. Its own subscribers advance at its pace. A query with a refresh
+    /// interval runs there when it takes longer than a tenth of this.
     #[serde(with = "serde_duration")]
     pub slow_after: Duration,
     /// Connections for slow queries, first runs, and queries that wait for locks. One identity, or one

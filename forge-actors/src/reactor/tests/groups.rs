@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -7,12 +8,16 @@ use crate::app::context::Observed;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{millis, secs};
 use crate::kernel::trace::TraceContext;
+use crate::reactor::config::ReactivityConfig;
 use crate::reactor::delivery::{QueryResult, Version};
+use crate::reactor::group::{Group, RunPlacement};
 use crate::reactor::groups::FAILURES_MAX;
-use crate::reactor::query_key::{ClientId, QueryKey};
+use crate::reactor::query_key::{ClientId, GroupId, QueryKey};
+use crate::reactor::relations::ReadTables;
 use crate::reactor::step::ReactorInput;
+use crate::reactor::tick::{FinishedRun, RunEnd};
 
-use super::driver::{Driver, ORDERS, RunOutcome, USERS, answer, failure, key, own};
+use super::driver::{Driver, ORDERS, RunOutcome, USERS, answer, caller, failure, key, own};
 
 #[test]
 fn equal_queries_are_one_run_and_unchanged_results_are_not_delivered() {
@@ -277,4 +282,36 @@ fn a_version_that_the_client_kept_is_delivered_all_the_same() {
     assert_eq!(driver.state.table.next_due(), Some(driver.now + millis(250)), "its handler has an interval");
     assert_ne!(version, Version(0));
     assert_ne!(version, version_of(Err(Fault::new(Code::Internal, "x"))));
+}
+
+#[test]
+fn a_query_that_runs_without_a_change_leaves_the_ticks_early() {
+    use RunPlacement::{FirstRun, Slow, Tick};
+    let check = |refresh: Option<Duration>, placement, took, expected| {
+        let query = QueryKey { name: "list".into(), args: Bytes::new(), refresh };
+        let mut group = Group::new(Arc::new(query), caller(None, 1), placement);
+        let run = FinishedRun {
+            group: GroupId(1),
+            handler: "list".into(),
+            result: Arc::new(QueryResult::new(Ok(Bytes::new()), TraceContext::new_root())),
+            observed: Observed::Nothing,
+            reads: ReadTables::default(),
+            complete: true,
+            took,
+            end: RunEnd::Whole,
+        };
+        let config = ReactivityConfig { slow_after: millis(50), ..ReactivityConfig::default() };
+        let (found, _) = group.record_run(&run, Instant::now(), &config);
+        assert_eq!(found, expected, "refresh {refresh:?}, {placement:?}, took {took:?}");
+    };
+    for (placement, took, expected) in
+        [(FirstRun, 49, Tick), (Tick, 50, Slow), (Slow, 25, Slow), (Slow, 24, Tick)]
+    {
+        check(None, placement, millis(took), expected);
+    }
+    for (placement, took, expected) in
+        [(FirstRun, 4, Tick), (Tick, 5, Slow), (Slow, 3, Slow), (Slow, 2, Tick)]
+    {
+        check(Some(secs(1)), placement, millis(took), expected);
+    }
 }
