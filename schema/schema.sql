@@ -504,6 +504,18 @@ COMMENT ON TABLE public.forge_idempotency IS 'One row per key, function and call
 COMMENT ON COLUMN public.forge_idempotency.digest IS 'SHA-256 of function, tenant, subject and key, each with its length.';
 COMMENT ON COLUMN public.forge_idempotency.answer IS 'The JSON that was answered; null for public functions, whose answers are not kept.';
 COMMENT ON COLUMN public.forge_idempotency.xid IS 'The transaction of the call: a repeated one is told what it wrote and when.';
+CREATE TABLE public.forge_job_buffers (
+    file text NOT NULL,
+    dispatched bigint NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT forge_job_buffers_dispatched_check CHECK ((dispatched >= 0)),
+    CONSTRAINT forge_job_buffers_file_check CHECK ((file <> ''::text))
+);
+COMMENT ON TABLE public.forge_job_buffers IS 'Files of buffered jobs, and how far they are dispatched: written by the transactions that dispatch their jobs.';
+COMMENT ON COLUMN public.forge_job_buffers.file IS 'Name of the file, which no other file of any node has.';
+COMMENT ON COLUMN public.forge_job_buffers.dispatched IS 'The offset, in bytes, up to which the lines of the file are dispatched.';
+COMMENT ON COLUMN public.forge_job_buffers.removed_at IS 'When the file was deleted. The row follows a day later.';
 CREATE TABLE public.forge_job_bulks (
     job_id uuid NOT NULL,
     action public.forge_job_action NOT NULL,
@@ -905,6 +917,8 @@ ALTER TABLE ONLY public.forge_failed_attempts
     ADD CONSTRAINT forge_failed_attempts_pkey PRIMARY KEY (job_id, claim);
 ALTER TABLE ONLY public.forge_idempotency
     ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.forge_job_buffers
+    ADD CONSTRAINT forge_job_buffers_pkey PRIMARY KEY (file);
 ALTER TABLE ONLY public.forge_job_bulks
     ADD CONSTRAINT forge_job_bulks_pkey PRIMARY KEY (job_id);
 ALTER TABLE ONLY public.forge_job_dependencies

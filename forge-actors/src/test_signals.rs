@@ -52,6 +52,9 @@ pub enum Step {
     /// Pause point: jobs have ended, and their ends are not recorded yet for the jobs that wait for them. The
     /// key is `jobs`.
     JobsSettling,
+    /// Pause point: a part of a file of buffered jobs is dispatched, and the keeper of the file does not know
+    /// yet. The key is `jobs`.
+    JobBufferDispatched,
     /// Pause point: the local deadline of a term has not passed; the check by the database follows. The key
     /// is the term, for example `jobs.3`.
     TermChecked,
@@ -70,6 +73,7 @@ impl Step {
             Self::JobCommitted => "job_committed",
             Self::JobBatchChanged => "job_batch_changed",
             Self::JobsSettling => "jobs_settling",
+            Self::JobBufferDispatched => "job_buffer_dispatched",
             Self::TermChecked => "term_checked",
             Self::TermLocked => "term_locked",
             Self::SessionHoldsResults => "session_holds_results",

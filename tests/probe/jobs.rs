@@ -71,6 +71,19 @@ pub async fn enqueue_buffered(ctx: &ActionContext, key: String) -> Result<Dispat
     ctx.dispatch_buffered(Work { key, ms: 0 }).outcome().await
 }
 
+/// As [`enqueue_buffered`], with a job of which there is one within an hour.
+#[forge::action]
+pub async fn enqueue_buffered_unique(ctx: &ActionContext, key: String) -> Result<DispatchOutcome> {
+    ctx.dispatch_buffered(Rare { key }).outcome().await
+}
+
+/// Writes down its effect, at most once an hour.
+#[forge::job(queue = "work", unique(by = key, within = "1h"))]
+pub async fn rare(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.call(Note { key, what: "done".into() }).await?;
+    Ok(())
+}
+
 /// Does nothing.
 #[forge::job(queue = "quick")]
 pub async fn quick(_ctx: &JobContext, n: i64) -> Result<()> {

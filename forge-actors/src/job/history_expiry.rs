@@ -1,5 +1,5 @@
 //! Deletes old rows of the jobs' history, with progress, log lines and dependencies, and keys that have
-//! expired, while this node leads [`JOB_MAINTENANCE`].
+//! expired, bulks, and rows of buffers, while this node leads [`JOB_MAINTENANCE`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use forge_tests::{Database, Node, PostgresProcess, Signal, probe, until};
+use forge_actors::test_signals::Step;
+use forge_tests::{Database, Node, PostgresProcess, Signal, Signals, probe, until};
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor};
+use tempfile::TempDir;
 
 use super::jobs::{LONG, await_history, nothing_is_left, worker_on};
 use super::stage::PATIENCE;
@@ -22,14 +25,18 @@ fn folder(home: &Path, database: &Database) -> PathBuf {
 async fn dispatch(node: &Node, prefix: &str, count: usize) -> Vec<Value> {
     let mut outcomes = Vec::new();
     for number in 0..count {
-        let arguments = json!({ "key": format!("{prefix}-{number}") });
-        let reply = node.client().call("jobs.enqueue_buffered", arguments, Some(&probe::token("ana"))).await;
-        outcomes.push(match reply.status {
-            200 => reply.data()["kind"].clone(),
-            _ => json!(reply.text),
-        });
+        outcomes.push(dispatch_by(node, "jobs.enqueue_buffered", &format!("{prefix}-{number}")).await);
     }
     outcomes
+}
+
+/// Has the action `name` dispatch a job. Returns what became of it.
+async fn dispatch_by(node: &Node, name: &str, key: &str) -> Value {
+    let reply = node.client().call(name, json!({ "key": key }), Some(&probe::token("ana"))).await;
+    match reply.status {
+        200 => reply.data()["kind"].clone(),
+        _ => json!(reply.text),
+    }
 }
 
 async fn lose_the_database(postgres: &PostgresProcess, node: &Node) {
@@ -76,10 +83,127 @@ async fn jobs_that_are_dispatched_while_the_database_is_away_run_once_when_it_is
     assert_eq!(database.value::<i64>(often).await, 0, "each job once");
     nothing_is_left(&database).await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
-    // The file of the process that was killed is gone, that of the other one is empty.
-    let left = files(&folder, "jobs");
-    let bytes = |name: &String| std::fs::metadata(folder.join(name)).expect("it is there").len();
-    assert_eq!(left.iter().map(bytes).collect::<Vec<_>>(), [0]);
+    assert!(files(&folder, "jobs").is_empty(), "what is dispatched is gone");
+    let noted = "select count(*) from forge_job_buffers where removed_at is not null";
+    assert_eq!(database.value::<i64>(noted).await, 2, "one file of each process");
+}
+
+/// A node that has buffered a job, has dispatched it when the database was back, and was killed before it
+/// could delete the file. The job has run, if it was a new one.
+struct KilledNode {
+    postgres: PostgresProcess,
+    database: Database,
+    home: TempDir,
+}
+
+impl KilledNode {
+    /// The job is dispatched by the action `name`, `before` the outage with another outcome if that is given.
+    async fn after_dispatch_by(name: &str, before: Option<&str>) -> Self {
+        let postgres = PostgresProcess::start().await;
+        let database = Database::create_in(&postgres.url(), None).await;
+        let home = tempfile::tempdir().expect("make a directory");
+        let signals = Signals::new();
+        let mut node = worker_on(&database, "").directory(home.path()).signals(&signals).start().await;
+        if let Some(outcome) = before {
+            assert_eq!(dispatch_by(&node, name, "a").await, outcome);
+            await_history(&database, "completed: 1", PATIENCE).await;
+        }
+        lose_the_database(&postgres, &node).await;
+        assert_eq!(dispatch_by(&node, name, "a").await, "buffered");
+        let _hold = signals.hold(Step::JobBufferDispatched, "jobs");
+        postgres.restart().await;
+        signals.reached(Step::JobBufferDispatched, "jobs", 1).await;
+        await_history(&database, "completed: 1", LONG).await;
+        // What a lease holds and the history does not have is run again.
+        until("no lease holds the job", PATIENCE, || async {
+            (database.value::<i64>("select count(*) from forge_job_leases").await == 0).then_some(())
+        })
+        .await;
+        node.process().signal(Signal::KILL);
+        node.process().ended(PATIENCE).await;
+        assert_eq!(files(&folder(home.path(), &database), "jobs").len(), 1, "its file is left");
+        Self { postgres, database, home }
+    }
+
+    /// The next node finds the file, and dispatches nothing of it, though no row of a job tells it so.
+    async fn dispatch_nothing_again(self) {
+        let Self { postgres, database, home } = self;
+        database.execute("delete from forge_job_history").await;
+        let folder = folder(home.path(), &database);
+        let node = worker_on(&database, "").directory(home.path()).start().await;
+        until("the file is gone", PATIENCE, || async { files(&folder, "jobs").is_empty().then_some(()) })
+            .await;
+        let jobs =
+            "select (select count(*) from forge_unfinished_jobs) + (select count(*) from forge_job_history)";
+        assert_eq!(database.value::<i64>(jobs).await, 0, "dispatched again");
+        assert_eq!(database.value::<i64>("select count(*) from probe_effects where what = 'done'").await, 1);
+        assert!(files(&folder, "refused").is_empty());
+        assert_eq!(node.stop(PATIENCE).await.code(), 0);
+        drop(postgres);
+    }
+}
+
+#[tokio::test]
+async fn a_buffered_job_runs_once_although_its_history_is_deleted_before_its_file() {
+    let killed = KilledNode::after_dispatch_by("jobs.enqueue_buffered", None).await;
+    killed.dispatch_nothing_again().await;
+}
+
+#[tokio::test]
+async fn a_buffered_job_that_found_another_one_is_not_dispatched_when_that_one_is_forgotten() {
+    let killed = KilledNode::after_dispatch_by("jobs.enqueue_buffered_unique", Some("new")).await;
+    killed.database.execute("delete from forge_job_keys").await;
+    killed.dispatch_nothing_again().await;
+}
+
+/// The other process has no lock of the file: it was cut off from the disk, for example.
+#[tokio::test]
+async fn a_dispatch_waits_for_one_that_may_still_commit_and_goes_on_behind_it() {
+    let postgres = PostgresProcess::start().await;
+    let database = Database::create_in(&postgres.url(), None).await;
+    let home = tempfile::tempdir().expect("make a directory");
+    let folder = folder(home.path(), &database);
+    let mut node = worker_on(&database, "").directory(home.path()).start().await;
+    lose_the_database(&postgres, &node).await;
+    assert_eq!(dispatch(&node, "a", 5).await, ["buffered"; 5]);
+    node.process().signal(Signal::KILL);
+    node.process().ended(PATIENCE).await;
+    postgres.restart().await;
+    let [name] = &files(&folder, ".jobs")[..] else { panic!("one file") };
+    let text = std::fs::read_to_string(folder.join(name)).expect("read the file");
+    let mut lines: Vec<String> = text.lines().map(|line| format!("{line}\n")).collect();
+    let dispatched = lines[0].len() + lines[1].len();
+    let mut refused: Value = serde_json::from_str(&lines[2]).expect("a line is JSON");
+    refused["job"]["priority"] = json!(1_000);
+    lines[2] = format!("{refused}\n");
+    lines.insert(4, "no job\n".to_owned());
+    std::fs::write(folder.join(name), lines.concat()).expect("write the file");
+
+    let mut other = database.connect().await;
+    let file = name.trim_end_matches(".jobs");
+    let advance = format!("insert into forge_job_buffers (file, dispatched) values ('{file}', {dispatched})");
+    for statement in ["begin", &advance] {
+        other.execute(AssertSqlSafe(statement)).await.expect("the statement runs");
+    }
+    let node = worker_on(&database, "").directory(home.path()).start().await;
+    until("the dispatch waits for the other one", PATIENCE, || async {
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%forge_job_buffers%'";
+        (database.value::<i64>(waiting).await == 1).then_some(())
+    })
+    .await;
+    other.execute("commit").await.expect("the other one commits");
+    await_history(&database, "completed: 2", LONG).await;
+    until("the file is gone", PATIENCE, || async { files(&folder, "jobs").is_empty().then_some(()) }).await;
+    let done = "select key from probe_effects where what = 'done' order by key";
+    assert_eq!(
+        database.column::<String>(done).await,
+        ["a-3", "a-4"],
+        "what was behind the other one's lines"
+    );
+    let aside = std::fs::read_to_string(folder.join(format!("{file}.refused"))).expect("lines are set aside");
+    assert_eq!(aside, [&*lines[2], &*lines[4]].concat());
+    nothing_is_left(&database).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
 #[tokio::test]
@@ -110,6 +234,6 @@ async fn a_line_that_cannot_be_read_is_set_aside() {
     until("the file is gone", PATIENCE, || async { files(&folder, "jobs").is_empty().then_some(()) }).await;
     let aside = std::fs::read_to_string(folder.join("old.refused")).expect("the line is kept");
     assert_eq!(aside, "{\"of\":\"another version\"}\n", "without the end that was cut off");
-    assert!(node.process().stderr().line("a buffered job is unreadable").is_some());
+    assert!(node.process().stderr().line("a buffered job is set aside").is_some());
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

@@ -98,6 +98,24 @@ async fn dependencies_go_with_the_last_of_their_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_buffers_go_after_their_files_and_those_of_lost_disks_after_a_year() {
+    let bench = Bench::open().await;
+    bench
+        .run(
+            "INSERT INTO forge_job_buffers (file, dispatched, updated_at, removed_at) VALUES
+                ('under way', 1, now() - interval '364 days', NULL),
+                ('lost', 1, now() - interval '366 days', NULL),
+                ('deleted today', 1, now() - interval '366 days', now() - interval '23 hours'),
+                ('deleted', 1, now() - interval '2 days', now() - interval '25 hours')",
+        )
+        .await;
+    assert_eq!(bench.store.delete_keys(&bench.scratch.database.writer()).await.unwrap(), 2);
+    let kept = "SELECT string_agg(file, ', ' ORDER BY file) FROM forge_job_buffers";
+    assert_eq!(bench.value::<String>(kept).await, "deleted today, under way");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failed_attempts_go_with_their_jobs() {
     let bench = Bench::open().await;
     for (name, age) in [("old", 8), ("new", 1)] {

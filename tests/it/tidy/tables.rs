@@ -11,6 +11,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("forge_cron", "cron"),
     ("forge_idempotency", "function"),
     ("forge_failed_attempts", "job"),
+    ("forge_job_buffers", "job"),
     ("forge_job_dependencies", "job"),
     ("forge_job_history", "job"),
     ("forge_job_log", "job"),

@@ -38,6 +38,7 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0007_add_job_results.sql",
     "later/0008_create_failed_attempts.sql",
     "later/0009_add_job_dependencies.sql",
+    "later/0010_create_job_buffers.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

@@ -2,23 +2,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
-use super::file::{BufferFile, LineReader, append_lines};
+use super::dispatch::{BufferPart, FileProgress};
+use super::file::{BufferFile, blocking};
 use super::{BufferPlace, BufferShared, WaitingAppend, store};
-use crate::app::job_buffer::BufferedJob;
-use crate::app::wire_type::WireType;
+use crate::db::database::Database;
 use crate::job::signals;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
-use crate::kernel::time::{Timestamp, millis, secs};
+use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, Context, Timer};
+use crate::test_signals::{Step, pause_point};
 
 /// Between two dispatches that fail.
 const BACKOFF: Backoff = Backoff::exponential(millis(250), secs(10));
@@ -36,36 +34,10 @@ pub(super) enum BufferMessage {
     TakenOver(io::Result<Vec<BufferFile>>),
     /// A write has ended: the file of this process, once there is one.
     Written(Option<BufferFile>),
-    /// A part of a file is dispatched.
-    Dispatched(Result<DispatchedPart, Fault>),
+    /// A part of a file is dispatched, as far as it says.
+    Dispatched(FileProgress, Result<(), Fault>),
     /// The pause after a failure is over.
     PauseEnded,
-}
-
-/// A part of a file whose jobs are dispatched, or set aside.
-#[derive(Debug)]
-pub(super) struct DispatchedPart {
-    /// Where the next part begins.
-    next: u64,
-    /// Its lines.
-    lines: u64,
-}
-
-/// How much of one file is dispatched. The next file begins when it is done.
-#[derive(Default)]
-struct FileProgress {
-    /// The name of the file; empty before the first part.
-    name: String,
-    bytes: u64,
-    lines: u64,
-}
-
-/// What a dispatch reads.
-struct UndispatchedPart {
-    name: String,
-    reader: LineReader,
-    refused: PathBuf,
-    start: u64,
 }
 
 pub(super) struct BufferKeeper {
@@ -143,50 +115,32 @@ impl BufferKeeper {
         });
     }
 
-    /// Dispatches the next part of the file that is under way, and leaves files that are done behind.
+    /// Deletes files of which nothing is left, and dispatches the next part of the file that is under way.
     fn dispatch(&self, cx: &Context<BufferMessage>, state: &mut KeeperState) {
         while let Some(file) = state.take_done() {
-            cx.spawn("remove", async move {
-                if let Err(error) = blocking(move || file.remove()).await.flatten() {
-                    tracing::warn!(%error, "deleting a file of the buffer of jobs failed");
-                }
-            });
+            let database = self.shared.database.clone();
+            cx.spawn("remove", async move { remove(&database, file).await });
         }
         let Some(file) = state.file_under_way() else { return };
-        let (name, start) = (file.name(), state.progress_of(file).0);
-        if start >= file.len() {
-            if file.len() > 0 {
-                self.clear(cx, state);
-            }
-            return;
-        }
-        let refused = file.refused_path();
-        let part =
-            file.reader().map(|reader| UndispatchedPart { name: name.to_owned(), reader, refused, start });
-        if state.progress.name != name {
-            state.progress = FileProgress { name, ..FileProgress::default() };
-        }
+        let (reader, refused) = (file.reader(), file.refused_path());
+        let progress = match state.progress.of(file) {
+            Some(progress) => progress.clone(),
+            None => FileProgress::new(file.name()),
+        };
+        state.progress = progress.clone();
         state.is_dispatching = true;
         let shared = Arc::clone(&self.shared);
         cx.spawn_message("dispatch", async move {
-            let part = part.map_err(Fault::internal);
-            let dispatched = async { dispatch(&shared, part?).await };
-            BufferMessage::Dispatched(dispatched.await)
-        });
-    }
-
-    /// Leaves nothing in the file of this process, all of which is dispatched.
-    fn clear(&self, cx: &Context<BufferMessage>, state: &mut KeeperState) {
-        let Some(mut own) = state.own.take() else { return };
-        state.progress = FileProgress::default();
-        state.is_writing = true;
-        cx.spawn_message("clear", async move {
-            let cleared = blocking(move || own.clear().map(|()| own)).await.flatten();
-            if let Err(error) = &cleared {
-                // Its lock has ended. The next takeover finds it, and no job is dispatched twice.
-                tracing::warn!(%error, "emptying the buffer of jobs failed");
+            let reader = match reader {
+                Ok(reader) => Arc::new(reader),
+                Err(error) => return BufferMessage::Dispatched(progress, Err(Fault::internal(error))),
+            };
+            let mut part = BufferPart { reader, refused, progress };
+            let dispatched = part.dispatch(&shared).await;
+            if dispatched.is_ok() {
+                pause_point(Step::JobBufferDispatched, "jobs").await;
             }
-            BufferMessage::Written(cleared.ok())
+            BufferMessage::Dispatched(part.progress, dispatched)
         });
     }
 
@@ -194,15 +148,13 @@ impl BufferKeeper {
         &self,
         cx: &Context<BufferMessage>,
         state: &mut KeeperState,
-        part: Result<DispatchedPart, Fault>,
+        progress: FileProgress,
+        dispatched: Result<(), Fault>,
     ) {
         state.is_dispatching = false;
-        match part {
-            Ok(DispatchedPart { next, lines }) => {
-                state.progress.bytes = next;
-                state.progress.lines += lines;
-                state.failures = 0;
-            }
+        state.progress = progress;
+        match dispatched {
+            Ok(()) => state.failures = 0,
             Err(fault) => {
                 if state.failures == 0 {
                     let error = error_chain(&fault);
@@ -223,25 +175,22 @@ impl KeeperState {
         files.clone().find(|file| file.name() == self.progress.name).or_else(|| files.next())
     }
 
-    /// How many bytes and lines of a file are dispatched.
-    fn progress_of(&self, file: &BufferFile) -> (u64, u64) {
-        let FileProgress { name, bytes, lines } = &self.progress;
-        if file.name() == *name { (*bytes, *lines) } else { (0, 0) }
-    }
-
-    /// Takes out a file of another process of which nothing is left.
+    /// Takes out a file of which nothing is left.
     fn take_done(&mut self) -> Option<BufferFile> {
-        let at = self.left.iter().position(|file| self.progress_of(file).0 >= file.len())?;
-        self.left.remove(at)
+        let Self { own, left, progress, .. } = self;
+        let is_done = |file: &BufferFile| {
+            progress.of(file).map_or(0, |progress| progress.bytes) >= file.len() || file.is_gone()
+        };
+        if let Some(at) = left.iter().position(is_done) {
+            return left.remove(at);
+        }
+        own.take_if(|file| is_done(file))
     }
 
     /// Jobs on the disk that are not dispatched.
     fn jobs(&self) -> u64 {
-        self.left
-            .iter()
-            .chain(&self.own)
-            .map(|file| file.lines().saturating_sub(self.progress_of(file).1))
-            .sum()
+        let dispatched = |file| self.progress.of(file).map_or(0, |progress| progress.lines);
+        self.left.iter().chain(&self.own).map(|file| file.lines().saturating_sub(dispatched(file))).sum()
     }
 }
 
@@ -291,46 +240,25 @@ fn full(bytes_max: u64) -> Fault {
     Fault::new(Code::Unavailable, text)
 }
 
-/// Dispatches the jobs of a part. What the database refuses, or no version can read, is set aside.
-async fn dispatch(shared: &BufferShared, part: UndispatchedPart) -> Result<DispatchedPart, Fault> {
-    let UndispatchedPart { name, reader, refused, start } = part;
-    let read = blocking(move || reader.read(start)).await.flatten().map_err(Fault::internal)?;
-    let (mut jobs, mut lines, mut aside) = (Vec::new(), Vec::new(), Vec::new());
-    for line in &read.lines {
-        match BufferedJob::from_json(line.as_bytes()) {
-            Ok(job) => {
-                jobs.push(job);
-                lines.push(line);
-            }
-            Err(error) => {
-                tracing::error!(%error, file = %refused.display(), "a buffered job is unreadable; set aside");
-                aside.push(line.to_owned());
-            }
-        }
+/// Deletes a file of which nothing is left.
+async fn remove(database: &Database, file: BufferFile) {
+    let name = file.name();
+    if file.is_gone() {
+        tracing::warn!(name, "a file of the buffer of jobs was deleted by somebody else");
     }
-    let now = Timestamp::from(SystemTime::now());
-    let dispatch = |rows: std::ops::Range<usize>| store::dispatch(&shared.database, &name, &jobs[rows], now);
-    let batch = write_by_halves(jobs.len(), dispatch).await?;
-    for hint in batch.written {
-        shared.hints.publish(hint);
+    if let Err(error) = blocking(move || file.remove()).await.flatten() {
+        // Its lock has ended: the next takeover finds it, and the database knows that it is dispatched.
+        tracing::warn!(name, %error, "deleting a file of the buffer of jobs failed");
+        return;
     }
-    for RefusedRow { row, fault } in batch.refused {
-        let (job, error) = (&jobs[row].job, error_chain(&fault));
-        tracing::error!(
-            job = %job.id, handler = %job.name, error, file = %refused.display(),
-            "a buffered job is refused by the database; set aside"
+    if let Err(fault) = store::note_removal(database, &name).await {
+        let error = error_chain(&fault);
+        tracing::warn!(
+            name,
+            error,
+            "noting that a file of buffered jobs is deleted failed; its row is kept for longer"
         );
-        aside.push(lines[row].to_owned());
     }
-    if !aside.is_empty() {
-        blocking(move || append_lines(&refused, &aside)).await.flatten().map_err(Fault::internal)?;
-    }
-    Ok(DispatchedPart { next: read.next, lines: read.lines.len() as u64 })
-}
-
-/// Runs what waits for the disk on a thread that may wait.
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(run).await.map_err(io::Error::other)
 }
 
 impl Actor for BufferKeeper {
@@ -363,7 +291,9 @@ impl Actor for BufferKeeper {
                 state.is_writing = false;
                 state.own = own;
             }
-            BufferMessage::Dispatched(part) => self.dispatched(cx, state, part),
+            BufferMessage::Dispatched(progress, dispatched) => {
+                self.dispatched(cx, state, progress, dispatched)
+            }
             BufferMessage::PauseEnded => state.pause = None,
         }
         self.proceed(cx, state);

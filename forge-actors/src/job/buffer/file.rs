@@ -1,10 +1,11 @@
 //! A file of buffered jobs: one line of JSON each, in the order of their dispatches. Only its owner writes
 //! it, who holds its lock while the process lives; the file of a process that has ended is taken over by the
-//! next one that starts in the folder. Blocking: callers run it on threads that may wait.
+//! next one that starts in the folder. A file is deleted when all of it is dispatched, and no other one ever
+//! has its name. Blocking: callers run it on threads that may wait.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The ending of files of jobs.
@@ -27,10 +28,18 @@ pub(super) struct BufferFile {
     lines: u64,
 }
 
+/// A line of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BufferLine {
+    pub(super) text: String,
+    /// Where the next line begins.
+    pub(super) end: u64,
+}
+
 /// Lines that were read from a file.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct ReadLines {
-    pub(super) lines: Vec<String>,
+    pub(super) lines: Vec<BufferLine>,
     /// Where the next ones begin.
     pub(super) next: u64,
 }
@@ -78,21 +87,26 @@ impl BufferFile {
         Ok(files)
     }
 
-    /// Takes over one file; `None` while its owner lives.
+    /// Takes over one file; `None` while its owner lives, or when it is another file by now.
     fn take(path: PathBuf) -> io::Result<Option<Self>> {
         if !fs::symlink_metadata(&path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
         let file = OpenOptions::new().read(true).append(true).open(&path)?;
-        if file.try_lock().is_err() {
+        Self::lock(path, file)
+    }
+
+    fn lock(path: PathBuf, file: File) -> io::Result<Option<Self>> {
+        // The owner may have deleted it since it was opened, and have ended its lock then.
+        if file.try_lock().is_err() || fs::symlink_metadata(&path)?.ino() != file.metadata()?.ino() {
             return Ok(None);
         }
-        let (len, lines) = measure(&file)?;
+        let (len, lines) = measure(&file, u64::MAX)?;
         file.set_len(len)?;
         Ok(Some(Self { path, file, len, lines }))
     }
 
-    /// Its name, by which transactions that dispatch its jobs take turns.
+    /// Its name, by which the database knows it. No other file has had it.
     pub(super) fn name(&self) -> String {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -108,7 +122,7 @@ impl BufferFile {
     /// Appends whole lines, and returns when they are on the disk. After a failure the file is as before, or
     /// is not used any more: then it is taken over later.
     pub(super) fn append(mut self, text: &[u8], lines: u64) -> (Option<Self>, io::Result<()>) {
-        let is_whole = self.file.metadata().is_ok_and(|data| data.len() == self.len);
+        let is_whole = self.file.metadata().is_ok_and(|data| data.len() == self.len && data.nlink() > 0);
         let appended = if is_whole {
             (&self.file).write_all(text).and_then(|()| self.file.sync_data())
         } else {
@@ -128,17 +142,17 @@ impl BufferFile {
         Ok(LineReader { file: File::open(&self.path)?, end: self.len })
     }
 
-    /// Leaves nothing in the file.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.sync_data()?;
-        (self.len, self.lines) = (0, 0);
-        Ok(())
+    /// True when somebody else has deleted the file.
+    pub(super) fn is_gone(&self) -> bool {
+        self.file.metadata().is_ok_and(|data| data.nlink() == 0)
     }
 
-    /// Deletes the file.
+    /// Deletes the file, so that no crash of the machine brings it back.
     pub(super) fn remove(self) -> io::Result<()> {
-        fs::remove_file(self.path)
+        if !self.is_gone() {
+            fs::remove_file(&self.path)?;
+        }
+        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 
     /// The file beside this one for lines that the database has refused.
@@ -157,16 +171,27 @@ pub(super) struct LineReader {
 
 impl LineReader {
     /// Reads some lines from `start` on; none at the end.
-    pub(super) fn read(mut self, start: u64) -> io::Result<ReadLines> {
-        self.file.seek(SeekFrom::Start(start))?;
-        let mut reader = BufReader::new(self.file);
+    pub(super) fn read(&self, start: u64) -> io::Result<ReadLines> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(start))?;
+        let mut reader = BufReader::new(file);
         let mut read = ReadLines { lines: Vec::new(), next: start };
         while read.lines.len() < LINES_MAX && read.next < self.end && read.next - start < READ_BYTES_MAX {
             let mut line = Vec::new();
-            read.next += reader.read_until(b'\n', &mut line)? as u64;
-            read.lines.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            read.next += line.len() as u64;
+            let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+            read.lines.push(BufferLine { text, end: read.next });
         }
         Ok(read)
+    }
+
+    /// Counts the lines before `end`.
+    pub(super) fn count_lines(&self, end: u64) -> io::Result<u64> {
+        (&self.file).seek(SeekFrom::Start(0))?;
+        measure(&self.file, end).map(|(_, lines)| lines)
     }
 }
 
@@ -178,12 +203,17 @@ pub(super) fn append_lines(path: &Path, lines: &[String]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Where the last whole line ends, and how many there are.
-fn measure(file: &File) -> io::Result<(u64, u64)> {
+/// Runs what waits for the disk on a thread that may wait.
+pub(super) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(run).await.map_err(io::Error::other)
+}
+
+/// Where the last whole line that begins before `limit` ends, and how many there are.
+fn measure(file: &File, limit: u64) -> io::Result<(u64, u64)> {
     let (mut end, mut lines) = (0, 0);
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+    while end < limit && reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
         end += line.len() as u64;
         lines += 1;
         line.clear();
@@ -195,8 +225,12 @@ fn measure(file: &File) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn lines(file: &BufferFile, start: u64) -> ReadLines {
+    fn read(file: &BufferFile, start: u64) -> ReadLines {
         file.reader().unwrap().read(start).unwrap()
+    }
+
+    fn texts(file: &BufferFile, start: u64) -> Vec<String> {
+        read(file, start).lines.into_iter().map(|line| line.text).collect()
     }
 
     fn appended(file: BufferFile, text: &[u8], lines: u64) -> BufferFile {
@@ -221,27 +255,40 @@ mod tests {
         let path = folder.path().join("buffer");
         let file = BufferFile::create(&path, "a").unwrap();
         let file = appended(file, b"{\"n\":1}\n{\"n\":2}\n", 2);
-        assert_eq!(lines(&file, 0).lines, ["{\"n\":1}", "{\"n\":2}"]);
-        assert_eq!(lines(&file, 16), ReadLines { lines: Vec::new(), next: 16 });
+        assert_eq!(texts(&file, 0), ["{\"n\":1}", "{\"n\":2}"]);
+        assert_eq!(read(&file, 16), ReadLines { lines: Vec::new(), next: 16 });
         assert!(BufferFile::take_over(&path).unwrap().is_empty(), "its owner lives");
         // The process ends in the middle of an append.
         (&file.file).write_all(b"{\"n\":").unwrap();
         drop(file);
         let [left] = &BufferFile::take_over(&path).unwrap()[..] else { panic!("one file") };
         assert_eq!((left.len(), left.lines(), left.name().as_str()), (16, 2, "a"));
-        assert_eq!(lines(left, 8), ReadLines { lines: vec!["{\"n\":2}".to_owned()], next: 16 });
+        let second = BufferLine { text: "{\"n\":2}".to_owned(), end: 16 };
+        assert_eq!(read(left, 8), ReadLines { lines: vec![second], next: 16 });
+        let count = |end| left.reader().unwrap().count_lines(end).unwrap();
+        assert_eq!([0, 8, 16, 99].map(count), [0, 1, 2, 2]);
     }
 
     #[test]
-    fn a_cleared_file_takes_lines_again_and_a_removed_one_is_gone() {
+    fn a_deleted_file_is_nobodys_not_even_of_one_who_had_opened_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = appended(BufferFile::create(folder.path(), "a").unwrap(), b"1\n", 1);
-        file.clear().unwrap();
-        let file = appended(file, b"2\n", 1);
-        assert_eq!((lines(&file, 0).lines, file.lines()), (vec!["2".to_owned()], 1));
+        let path = folder.path().join("a.jobs");
+        let open = || OpenOptions::new().read(true).append(true).open(&path).unwrap();
+        let file = appended(BufferFile::create(folder.path(), "a").unwrap(), b"1\n", 1);
+        let (first, second) = (open(), open());
         file.remove().unwrap();
         assert!(BufferFile::take_over(folder.path()).unwrap().is_empty());
         assert!(BufferFile::take_over(&folder.path().join("none")).unwrap().is_empty());
+        let error = BufferFile::lock(path.clone(), first).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let next = BufferFile::create(folder.path(), "a").unwrap();
+        assert!(BufferFile::lock(path.clone(), second).unwrap().is_none());
+
+        // Deleted by somebody else: it takes no jobs, which would be lost.
+        fs::remove_file(&path).unwrap();
+        assert!(next.is_gone());
+        let (kept, appended) = next.append(b"1\n", 1);
+        assert!(kept.is_none() && appended.is_err());
     }
 
     #[test]
@@ -251,7 +298,7 @@ mod tests {
         let file = appended(BufferFile::create(folder.path(), "a").unwrap(), text.as_bytes(), 250);
         let (mut next, mut parts) = (0, Vec::new());
         loop {
-            let part = lines(&file, next);
+            let part = read(&file, next);
             if part.lines.is_empty() {
                 break;
             }

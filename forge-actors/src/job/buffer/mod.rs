@@ -5,22 +5,37 @@
 //!   call ──job──▶ appended to the file, synced ──▶ acknowledged as buffered
 //!                        │
 //!   the database is back ▼
-//!   read ──▶ dispatched, a hundred in a transaction ──▶ … the end ──▶ file cleared
+//!   read ──▶ dispatched, a hundred in a transaction ──▶ … the end ──▶ file deleted
+//!              │
+//!              └──▶ `forge_job_buffers`: how far the file is dispatched, in the same transaction
 //! ```
 //!
 //! Invariants:
-//! - A job is acknowledged when it is on the disk, and leaves the file only when the transaction that
-//!   dispatched it has committed.
-//! - It is dispatched once, although the file may be read again after a crash or a commit with unknown
-//!   outcome: transactions of one file take turns, and skip the jobs that exist, finished or not
-//!   (`store.rs`).
+//! - A job is acknowledged when it is on the disk, and its file is deleted only when the transactions that
+//!   dispatched its jobs have committed.
+//! - A job is dispatched once, also when its file is read again: after a crash, after a commit with unknown
+//!   outcome, by another process. A transaction dispatches lines only if the row of the file says that all
+//!   lines before them are dispatched, and writes into that row where they end. It holds the lock of the row
+//!   meanwhile, so that it waits for a commit that may still be running on the server. Whether there is a job
+//!   of the same id is not asked: its history may be deleted, and a unique dispatch that found another job
+//!   has none. While the file is there, commits that a fail-over has lost are repeated: their offset is lost
+//!   with their jobs.
+//! - The name of a file is the key of its row, and is never used again. The row is kept for a day after the
+//!   file was deleted, for a process that still has it open, and without a deletion for a year after the last
+//!   dispatch. A file that is dispatched in part and comes back later than that is dispatched from its
+//!   beginning, as is every file without a row.
 //! - The buffer is bounded: at `jobs.buffer_bytes_max` dispatches are refused, as without a buffer.
 //!
-//! A job that the database refuses is set aside in a file beside, and said in the log; the others go on. A
-//! node that starts takes over the files of processes that have ended (`file.rs`). While the database is away
-//! again, the dispatch begins anew where it was. Appends never wait for the dispatch.
+//! A job that the database refuses is set aside in a file beside, and said in the log; the others go on. It
+//! is on the disk there before the row says that its line is done, so that a crash between the two may set it
+//! aside twice. A node that starts takes over the files of processes that have ended (`file.rs`). While the
+//! database is away again, the dispatch begins anew where it was. Appends never wait for the dispatch.
+//!
+//! The version before has no buffer. After a roll back to it, files wait on the disk for this version; their
+//! rows go when the migration of the table is taken back too.
 
 mod actor;
+mod dispatch;
 mod file;
 mod store;
 pub mod subsystem;

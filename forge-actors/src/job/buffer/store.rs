@@ -1,6 +1,5 @@
 //! The statements that dispatch buffered jobs.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,36 +11,68 @@ use crate::db::transaction::TransactionOptions;
 use crate::job::follow;
 use crate::job::insert::insert_in;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::JobId;
 use crate::kernel::time::{Timestamp, secs};
 
 /// Statement timeout of the transactions that dispatch buffered jobs.
 const STATEMENT_TIMEOUT: Duration = secs(10);
 
-/// Dispatches jobs of the file `name` that do not exist yet, in one transaction. Returns what wakes workers.
+/// Lines of a file, from one offset to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineRange<'a> {
+    /// The name of the file.
+    pub(super) file: &'a str,
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+/// What became of lines.
+pub(super) enum LinesOutcome {
+    /// Their jobs are dispatched; the hint wakes workers.
+    Dispatched(Hint),
+    /// Nothing is, since the dispatched lines of the file do not end where these begin, but here.
+    Elsewhere(u64),
+}
+
+/// Dispatches the jobs of lines in one transaction, which notes the end of the lines. It does so only when
+/// all lines before them are dispatched, and these are not.
 pub(super) async fn dispatch(
     database: &Database,
-    name: &str,
-    jobs: &[BufferedJob],
+    lines: LineRange<'_>,
+    jobs: &[&BufferedJob],
     now: Timestamp,
-) -> Result<Hint, Fault> {
+) -> Result<LinesOutcome, Fault> {
     let tx = database.begin(TransactionOptions::new("forge.jobs", STATEMENT_TIMEOUT)).await?;
-    if let Err(fault) = insert_missing(&tx.db(), name, jobs, now).await {
-        tx.rollback().await;
-        return Err(fault);
+    match insert_from(&tx.db(), lines, jobs, now).await {
+        Ok(end) if end == lines.start => {}
+        Ok(end) => {
+            tx.rollback().await;
+            return Ok(LinesOutcome::Elsewhere(end));
+        }
+        Err(fault) => {
+            tx.rollback().await;
+            return Err(fault);
+        }
     }
     let receipt = tx.commit().await?;
     let mut topics = TopicSet::from_iter(receipt.tables);
     topics.extend(jobs.iter().map(|buffered| Arc::<str>::from(buffered.job.queue.as_str())));
-    Ok(Hint { xid: receipt.xid, topics })
+    Ok(LinesOutcome::Dispatched(Hint { xid: receipt.xid, topics }))
 }
 
-async fn insert_missing(db: &Db, name: &str, jobs: &[BufferedJob], now: Timestamp) -> Result<(), Fault> {
-    sqlx::query(include_str!("../sql/lock_buffer.sql")).bind(name).execute(db).await?;
-    let ids: Vec<JobId> = jobs.iter().map(|buffered| buffered.job.id).collect();
-    let known = sqlx::query_scalar(include_str!("../sql/list_known_jobs.sql")).bind(&ids).fetch_all(db);
-    let known: HashSet<JobId> = known.await?.into_iter().collect();
-    for buffered in jobs.iter().filter(|buffered| !known.contains(&buffered.job.id)) {
+/// Inserts the jobs of lines if they begin where the dispatched ones end. Returns where that is.
+async fn insert_from(
+    db: &Db,
+    lines: LineRange<'_>,
+    jobs: &[&BufferedJob],
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    let lock = sqlx::query_scalar(include_str!("../sql/lock_buffer.sql")).bind(lines.file);
+    let dispatched: i64 = lock.fetch_one(db).await?;
+    let dispatched = u64::try_from(dispatched).map_err(Fault::internal)?;
+    if dispatched != lines.start {
+        return Ok(dispatched);
+    }
+    for buffered in jobs {
         let BufferedJob { identity, trace, follower, .. } = buffered;
         let job = buffered.due_at(now);
         let dispatched = insert_in(db, &job, identity.to_owned(), trace.to_owned()).await?;
@@ -49,5 +80,13 @@ async fn insert_missing(db: &Db, name: &str, jobs: &[BufferedJob], now: Timestam
             follow::follow(db, dispatched.job(), follower).await?;
         }
     }
-    Ok(())
+    let end = i64::try_from(lines.end).map_err(Fault::internal)?;
+    sqlx::query(include_str!("../sql/advance_buffer.sql")).bind(lines.file).bind(end).execute(db).await?;
+    Ok(dispatched)
+}
+
+/// Notes that the file `name` is deleted, so that its row can go.
+pub(super) async fn note_removal(database: &Database, name: &str) -> Result<(), Fault> {
+    let note = sqlx::query(include_str!("../sql/note_removed_buffer.sql")).bind(name);
+    database.write_alone(note).await
 }

@@ -204,14 +204,15 @@ impl JobStore {
         Ok(deleted.unsigned_abs())
     }
 
-    /// Deletes keys of limits and of unique dispatches that have expired, and old bulks, through `db`.
-    /// Returns how many rows.
+    /// Deletes keys of limits and of unique dispatches that have expired, old bulks, and what is known of
+    /// files of buffered jobs that are gone, through `db`. Returns how many rows.
     pub async fn delete_keys(&self, db: &Db) -> Result<u64, Fault> {
         let mut deleted = 0;
         for delete in [
             include_str!("../sql/delete_old_job_keys.sql"),
             include_str!("../sql/delete_old_limits.sql"),
             include_str!("../sql/delete_old_bulks.sql"),
+            include_str!("../sql/delete_old_buffers.sql"),
         ] {
             deleted += sqlx::query(delete).bind(i64::from(DELETE_MAX)).execute(db).await?.rows_affected();
         }
