@@ -506,15 +506,15 @@ COMMENT ON COLUMN public.forge_idempotency.answer IS 'The JSON that was answered
 COMMENT ON COLUMN public.forge_idempotency.xid IS 'The transaction of the call: a repeated one is told what it wrote and when.';
 CREATE TABLE public.forge_job_buffers (
     file text NOT NULL,
-    dispatched bigint NOT NULL,
+    dispatched_bytes bigint NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     removed_at timestamp with time zone,
-    CONSTRAINT forge_job_buffers_dispatched_check CHECK ((dispatched >= 0)),
+    CONSTRAINT forge_job_buffers_dispatched_bytes_check CHECK ((dispatched_bytes >= 0)),
     CONSTRAINT forge_job_buffers_file_check CHECK ((file <> ''::text))
 );
 COMMENT ON TABLE public.forge_job_buffers IS 'Files of buffered jobs, and how far they are dispatched: written by the transactions that dispatch their jobs.';
 COMMENT ON COLUMN public.forge_job_buffers.file IS 'Name of the file, which no other file of any node has.';
-COMMENT ON COLUMN public.forge_job_buffers.dispatched IS 'The offset, in bytes, up to which the lines of the file are dispatched.';
+COMMENT ON COLUMN public.forge_job_buffers.dispatched_bytes IS 'The offset, in bytes, up to which the lines of the file are dispatched.';
 COMMENT ON COLUMN public.forge_job_buffers.removed_at IS 'When the file was deleted. The row follows a day later.';
 CREATE TABLE public.forge_job_bulks (
     job_id uuid NOT NULL,
@@ -553,7 +553,7 @@ COMMENT ON TABLE public.forge_job_dependencies IS 'Which jobs a job waits for, o
 COMMENT ON COLUMN public.forge_job_dependencies.number IS 'The order in which they were dispatched.';
 COMMENT ON COLUMN public.forge_job_dependencies.name IS 'Wire name of the handler of the job.';
 COMMENT ON COLUMN public.forge_job_dependencies.ended IS 'How the job has ended; null until that is recorded.';
-COMMENT ON COLUMN public.forge_job_dependencies.broke IS 'The job has ended without success, and its end has cancelled the waiter: a chain.';
+COMMENT ON COLUMN public.forge_job_dependencies.broke IS 'Of a step that has ended without success: true when the waiter does not wait for its retry, because the end has cancelled the waiter, or the history has the step no more.';
 CREATE TABLE public.forge_job_history (
     id uuid NOT NULL,
     name text NOT NULL,

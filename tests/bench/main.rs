@@ -86,10 +86,10 @@ enum Which {
     /// Jobs that come and go by the million, and beside an old snapshot: tables, dead rows and claims in the
     /// end, against those in the beginning.
     Churn {
-        /// Jobs that are drained; none: that part is left out.
+        /// Jobs that are drained; 0 leaves this part out.
         #[arg(long, default_value_t = 10_000_000)]
         jobs: u64,
-        /// How long an old snapshot is held; none: that part is left out.
+        /// How long an old snapshot is held; 0 leaves this part out.
         #[arg(long, default_value_t = 600)]
         pinned_seconds: u64,
         /// Jobs a second that are dispatched beside the old snapshot.

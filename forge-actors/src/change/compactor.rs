@@ -24,8 +24,9 @@ pub const CHANGES: Leadership = Leadership::new("changes");
 
 /// Between the batches of a long sweep, so that other statements get at the disk.
 const BATCH_PAUSE: Duration = millis(20);
-/// Where an event trigger reports DDL: between two looks whether it still exists.
-const REPORTED_CHECK: Duration = minutes(1);
+/// How long an event trigger that was found is trusted. When it is dropped, new partitions are found up to
+/// this much later.
+const TRIGGER_CHECK_INTERVAL: Duration = minutes(1);
 /// Between attempts after a failure.
 const RETRY: Backoff = Backoff::exponential(secs(1), minutes(1));
 /// A run has one sweep and one comparison of definitions, each of a few statements.
@@ -50,8 +51,8 @@ pub struct Compactor {
     interval: Duration,
     /// Whether the log has said that no event trigger reports DDL.
     late_ddl_logged: bool,
-    /// When an event trigger was found last.
-    reported: Option<Instant>,
+    /// When an event trigger that reports DDL was found last.
+    trigger_found_at: Option<Instant>,
 }
 
 impl Compactor {
@@ -62,20 +63,25 @@ impl Compactor {
         terms: watch::Receiver<Option<Term>>,
     ) -> ChildSpec {
         let interval = interval(config);
-        let compactor =
-            Self { database, retention: config.retention, interval, late_ddl_logged: false, reported: None };
+        let compactor = Self {
+            database,
+            retention: config.retention,
+            interval,
+            late_ddl_logged: false,
+            trigger_found_at: None,
+        };
         let schedule = Schedule { time_limit: RUN_MAX, backoff: RETRY, ..Schedule::every(interval) };
         ChildSpec::elected(COMPACTOR.id(), schedule, terms, move || compactor.clone()).0
     }
 
     /// Where no event trigger reports DDL: finds new partitions and changed definitions.
     async fn check_definitions(&mut self, term: &Term) -> Result<(), Fault> {
-        if self.reported.is_some_and(|found| found.elapsed() < REPORTED_CHECK) {
+        if self.trigger_found_at.is_some_and(|found| found.elapsed() < TRIGGER_CHECK_INTERVAL) {
             return Ok(());
         }
         let transaction = term.begin(&self.database, "compactor", CAPTURE_TIMEOUT).await?;
         let Some(changed) = store::check_definitions(transaction).await? else {
-            self.reported = Some(Instant::now());
+            self.trigger_found_at = Some(Instant::now());
             return Ok(());
         };
         if !std::mem::replace(&mut self.late_ddl_logged, true) {

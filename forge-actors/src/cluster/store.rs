@@ -72,7 +72,7 @@ pub async fn beat(
     let rows = beating.bind(node).bind(state).bind(offset_ms).fetch_all(db).await?;
     let mut is_written = false;
     for row in &rows {
-        is_written |= row.try_get::<bool, _>("beats")?;
+        is_written |= row.try_get::<bool, _>("is_written")?;
     }
     let nodes = is_written.then(|| rows.iter().map(NodeInfo::from_row).collect());
     nodes.transpose()

@@ -25,7 +25,7 @@ pub struct DatabaseConfig {
     pub read_connections_max: usize,
     /// Connections for advisory locks and migrations; a lock keeps one for as long as it is held.
     pub lock_connections_max: usize,
-    /// Connections for the queue: claims, promotions, rescues and results of jobs.
+    /// Connections for the job subsystem: claims, promotions, rescues and results.
     pub job_connections_max: usize,
     /// Connections for health checks, cancellation, heartbeats, and begins and leases of jobs.
     pub control_connections_max: usize,

@@ -35,10 +35,11 @@ const LIVE_CONNECTIONS: usize = 3;
 /// The setting with which sessions that serve reads begin.
 const READ_ONLY: &str = "SET default_transaction_read_only = on;";
 
-/// The settings with which sessions of the queue's pool begin. Each of its statements is written for one
-/// index (the head of its file names it), and runs by one plan: planning a claim anew takes longer than a
-/// small claim (0.9 against 0.4 ms), and a plan that was made while the tables were empty would read them
-/// whole after a burst.
+/// The settings with which sessions of the pool of jobs begin. Its statements read forge_jobs by the index
+/// that the head of their file names, and keep one generic plan: planning a claim takes 0.9 ms, a small claim
+/// 0.4 ms. Sequential scans are off, because a plan from before a burst would read the whole table; JIT is
+/// off, because a table that has no index to be read by then costs so much by the planner's count that the
+/// server would compile the statement.
 const JOBS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;";
 
 /// The setting with which sessions of the control pool begin.
@@ -58,7 +59,7 @@ struct Pools {
     locks: Pool,
     /// Connections of the reactor, so that a tick never waits behind calls.
     live: Pool,
-    /// Connections of the queue, so that neither claims nor results wait behind calls.
+    /// Connections of the job subsystem, so that neither claims nor results wait behind calls.
     jobs: Pool,
     control: Pool,
 }
@@ -102,7 +103,7 @@ impl Database {
         let write = pool("write", config.write_connections_max, "", PoolUsers::WRITERS);
         let read = pool("read", config.read_connections_max, READ_ONLY, PoolUsers::READERS);
         let live = pool("live", LIVE_CONNECTIONS, READ_ONLY, PoolUsers::READERS);
-        let jobs = pool("jobs", config.job_connections_max, JOBS, PoolUsers::QUEUE);
+        let jobs = pool("jobs", config.job_connections_max, JOBS, PoolUsers::JOBS);
         // A migration may run for long. `IF NOT EXISTS` sends a notice each time it finds something, which
         // sqlx would log.
         let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
@@ -177,8 +178,8 @@ impl Database {
         Db::pooled(self.0.live.clone(), true)
     }
 
-    /// Single statements of the queue: claims, promotions, rescues and the results of jobs.
-    pub fn queue(&self) -> Db {
+    /// Single statements of the job subsystem: claims, promotions, rescues and results.
+    pub fn jobs(&self) -> Db {
         Db::pooled(self.0.jobs.clone(), false)
     }
 
@@ -429,12 +430,12 @@ impl Database {
         self.0.shared.discarder.discard(session);
     }
 
-    /// Resolves when a session broke or a connection attempt failed since the last call.
-    /// Whether a call has used the database since this was asked last.
-    pub(super) fn take_use_by_calls(&self) -> bool {
-        self.0.shared.used_by_calls.swap(false, Ordering::Relaxed)
+    /// How often calls and duties have used the database since this was asked last.
+    pub(super) fn take_uses(&self) -> u32 {
+        self.0.shared.uses.swap(0, Ordering::Relaxed)
     }
 
+    /// Resolves when a session broke or a connection attempt failed since the last call.
     pub(super) async fn outage_suspected(&self) {
         self.0.shared.suspect_outage.notified().await;
     }

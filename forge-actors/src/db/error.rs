@@ -177,7 +177,8 @@ impl Diagnose for DatabaseError {
             }
             Self::TooFewConnections { .. } => {
                 "raise max_connections, or the limit of the role or the database; or lower \
-                 database.lock_connections_max, job_connections_max and control_connections_max"
+                 database.lock_connections_max, database.job_connections_max and \
+                 database.control_connections_max"
             }
             Self::Unreachable { .. } => "pg_isready -d \"<your database URL>\"",
             Self::LockTimeout { .. } => {

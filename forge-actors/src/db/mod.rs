@@ -53,6 +53,7 @@ pub mod migrate;
 pub mod migrator;
 pub mod monitor;
 pub mod paths;
+mod ping_pace;
 mod pool;
 pub mod runs;
 pub mod session;

@@ -7,13 +7,14 @@
 //!     └─ permanent error, or start_timeout is over: the start fails
 //! ```
 //!
-//! The monitor pings once a second while calls use the database, and every five seconds while none does: the
-//! heartbeat of the node still meets a broken connection within two. It pings at once when a session broke or
-//! was refused a write, and up to ten times a second while the database is not up. A ping asks whether the
-//! server takes writes, and which commits wait for a synchronous standby: one that does so for longer than 5
-//! s is published as a [`CommitWait`], which ends by itself. A standby and a server that was made read-only
-//! answer, so their sessions last; after a switch-over they lead to the wrong server. Once the state is
-//! `ReadOnly`, each ping therefore uses a new connection.
+//! The monitor pings once a second while calls or duties use the database, and every five seconds while none
+//! does; the heartbeat of the node, every two seconds, still notices a broken connection between two pings.
+//! It pings at once when a session broke or was refused a write, and up to ten times a second while the
+//! database is not up. A ping asks whether the server takes writes, and which commits wait for a synchronous
+//! standby: one that does so for longer than 5 s is published at the next ping as a [`CommitWait`], which
+//! ends by itself. A standby and a server that was made read-only answer, so their sessions last; after a
+//! switch-over they lead to the wrong server. Once the state is `ReadOnly`, each ping therefore uses a new
+//! connection.
 //!
 //! An outage is published and never a crash: a failed ping is not an error of this actor.
 
@@ -32,13 +33,15 @@ use super::database::{CheckError, Database};
 use super::error::{DatabaseError, no_answer, read_only_server};
 use super::long_transaction::LongTransaction;
 use super::paths::MONITOR;
+use super::ping_pace::PingPace;
 use super::signals;
 use super::state::{DatabaseState, ServerMode, ServerReport};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Pauses between pings while no call uses the database, in units of [`PING_EVERY`].
-const QUIET_PINGS: u32 = 5;
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Uses of the database between two pings by which it counts as used. The duties of an idle node make one
+/// or two.
+const BUSY_FROM: u32 = 3;
 /// Pauses between pings while the database is not up.
 const OUTAGE: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1));
 /// Pauses between connection attempts at the start.
@@ -104,7 +107,7 @@ pub(super) async fn wait_and_log(database: &Database) -> Result<(), DatabaseErro
 /// A message of the monitor.
 #[derive(Debug, forge_app_macros::Message)]
 pub enum MonitorMessage {
-    /// Pings the database when it is in use, and now and then when it is not.
+    /// Pings the database, if a ping is due.
     PingDue,
     /// Pings the database, and publishes the result.
     Ping,
@@ -125,8 +128,7 @@ pub struct MonitorState {
     /// Pings since the last one that found the database up.
     failures: u32,
     pings: u32,
-    /// Pings that were left out since the last one.
-    left_out: u32,
+    pace: PingPace,
     commits: CommitWatch,
     /// The log has a warning about the clocks' difference.
     clock_differs: bool,
@@ -143,22 +145,19 @@ impl Monitor {
         spec
     }
 
-    /// Pings, unless no call has used the database since the last ping, which was a short while ago.
-    async fn ping_if_used(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
-        let is_quiet = state.failures == 0
+    /// Pings, unless nobody has used the database since the last ping, which was a short while ago.
+    async fn ping_if_due(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
+        let is_well = state.failures == 0
             && self.database.state().borrow().is_up()
-            && self.database.commits().borrow().is_none()
-            && !self.database.take_use_by_calls();
-        if is_quiet && state.pings > 0 && state.left_out + 1 < QUIET_PINGS {
-            state.left_out += 1;
-            state.next = cx.send_after(PING_EVERY, MonitorMessage::PingDue);
-            return;
+            && self.database.commits().borrow().is_none();
+        if state.pace.is_due(self.database.take_uses() >= BUSY_FROM || !is_well) {
+            return self.ping(cx, state).await;
         }
-        self.ping(cx, state).await;
+        state.next = cx.send_after(PING_EVERY, MonitorMessage::PingDue);
     }
 
     async fn ping(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
-        state.left_out = 0;
+        state.pace.sent();
         let pinged = self.ping_twice().await.map(|report| {
             self.publish_commits(state.commits.found(report.commits, Instant::now()));
             self.publish_clock(report.clock, &mut state.clock_differs);
@@ -341,7 +340,7 @@ impl Actor for Monitor {
         Ok(MonitorState {
             failures: 0,
             pings: 0,
-            left_out: 0,
+            pace: PingPace::default(),
             commits: CommitWatch::default(),
             clock_differs: false,
             next,
@@ -355,7 +354,7 @@ impl Actor for Monitor {
         state: &mut MonitorState,
     ) -> Result<(), ActorError> {
         match message {
-            MonitorMessage::PingDue => self.ping_if_used(cx, state).await,
+            MonitorMessage::PingDue => self.ping_if_due(cx, state).await,
             MonitorMessage::Ping => self.ping(cx, state).await,
         }
         Ok(())

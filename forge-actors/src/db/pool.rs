@@ -92,19 +92,19 @@ enum PoolNeed {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PoolUsers {
     need: PoolNeed,
-    /// Calls, live queries and duties, and not what a node sends all the time.
-    are_calls: bool,
+    /// True when acquiring a session counts as use of the database: the monitor then pings once a second.
+    counts_as_use: bool,
 }
 
 impl PoolUsers {
     /// Calls and duties that write.
-    pub(super) const WRITERS: Self = Self { need: PoolNeed::Writes, are_calls: true };
-    /// Those that read or lock.
-    pub(super) const READERS: Self = Self { need: PoolNeed::Answers, are_calls: true };
-    /// The actors of the queue.
-    pub(super) const QUEUE: Self = Self { need: PoolNeed::Writes, are_calls: false };
+    pub(super) const WRITERS: Self = Self { need: PoolNeed::Writes, counts_as_use: true };
+    /// Calls and duties that read, and those that lock.
+    pub(super) const READERS: Self = Self { need: PoolNeed::Answers, counts_as_use: true };
+    /// The actors of the job subsystem, which send statements all the time.
+    pub(super) const JOBS: Self = Self { need: PoolNeed::Writes, counts_as_use: false };
     /// Heartbeats, leases and the monitor.
-    pub(super) const CONTROL: Self = Self { need: PoolNeed::Nothing, are_calls: false };
+    pub(super) const CONTROL: Self = Self { need: PoolNeed::Nothing, counts_as_use: false };
 }
 
 /// A bounded set of sessions of one kind.
@@ -138,8 +138,8 @@ impl Pool {
     /// `PoolTimedOut` when other callers have every session; an `Io` error when the database does not answer.
     pub(super) async fn acquire(&self) -> sqlx::Result<PooledSession> {
         self.check_need()?;
-        if self.users.are_calls {
-            self.shared().used_by_calls.store(true, Ordering::Relaxed);
+        if self.users.counts_as_use {
+            self.shared().uses.fetch_add(1, Ordering::Relaxed);
         }
         // Pinned here and not moved into the timeout, so that this caller's own probe still counts when the
         // timeout is over.

@@ -9,13 +9,13 @@
 //!   woken by the watch channels.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.
-//! - `used_by_calls` is set by pools that calls use, and cleared by the monitor, which pings less often while
-//!   nobody uses the database.
+//! - `uses` is counted by the pools of calls and duties, and cleared by the monitor, which pings less often
+//!   while hardly anybody uses the database.
 //! - `session_names` and `driver` are set once; the latter to the runtime on which the database was made.
 //! - `discarder` is called by pools; `Database::new` sets once how it terminates a backend.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::{Notify, watch};
 
@@ -41,8 +41,8 @@ pub(super) struct DatabaseShared {
     pub(super) long_transaction: watch::Sender<Option<LongTransaction>>,
     /// Asks the monitor for a ping, because a connection broke or could not be opened.
     pub(super) suspect_outage: Notify,
-    /// A call has used the database since the monitor asked last.
-    pub(super) used_by_calls: AtomicBool,
+    /// How often the database was used since the monitor asked last.
+    pub(super) uses: AtomicU32,
     /// Names the sessions of this process.
     pub(super) session_names: SessionNames,
     /// Serves the connections.
@@ -62,7 +62,7 @@ impl DatabaseShared {
             clock: watch::Sender::new(None),
             long_transaction: watch::Sender::new(None),
             suspect_outage: Notify::new(),
-            used_by_calls: AtomicBool::new(false),
+            uses: AtomicU32::new(0),
             session_names,
             discarder: Discarder::new(driver.clone()),
             driver,

@@ -14,7 +14,7 @@ use crate::leader::Term;
 use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
 /// Between two runs.
-const INTERVAL: Duration = secs(15);
+const INTERVAL: Duration = secs(30);
 /// Jobs of one queue and priority that a run raises.
 const RAISED_MAX: i32 = 200;
 /// Longest time of the statement.

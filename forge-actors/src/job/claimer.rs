@@ -22,7 +22,9 @@ use super::claims::claim;
 use super::leases::ClaimedJob;
 use super::messages::{ClaimerMessage, UnblockerMessage, WorkerMessage};
 use super::paths::CLAIMER;
-use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
+use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER};
+use super::planner_limits::PlannerLimits;
+use super::poll_pace::PollPace;
 use super::shared::JobShared;
 use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
 use crate::change::{InterestOf, TopicKind};
@@ -36,9 +38,6 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
 /// Between two attempts to reach a database that does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
-
-/// After so many promotions in a row that found nothing, polls are half as frequent.
-const QUIET_AFTER: u32 = 10;
 
 /// Queues that one node serves.
 const QUEUES_MAX: usize = 1_000;
@@ -86,8 +85,7 @@ pub(super) struct ClaimerState {
     has_too_many_queues: bool,
     /// True after a failure, until `PauseEnded`.
     paused: bool,
-    /// Promotions in a row that found nothing.
-    quiet: u32,
+    pace: PollPace,
     /// Between the last poll and the next one.
     poll_every: Duration,
     _poll: Timer,
@@ -254,8 +252,7 @@ impl Claimer {
     fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
         // A promotion finds the queues that have work.
         state.planner.promotion_due();
-        let interval = self.shared.config.poll_interval;
-        state.poll_every = if state.quiet < QUIET_AFTER { interval } else { 2 * interval };
+        state.poll_every = state.pace.next();
         state._poll = cx.send_after(state.poll_every, ClaimerMessage::Poll);
     }
 
@@ -316,7 +313,7 @@ impl Claimer {
                 }
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
-                state.quiet = if promoted.is_empty() { state.quiet.saturating_add(1) } else { 0 };
+                state.pace.polled(!promoted.is_empty());
                 self.add_queues(state, &promoted.waiting);
                 let with_work = promoted.queues.union(&promoted.waiting);
                 state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
@@ -385,7 +382,7 @@ impl Actor for Claimer {
             failures: 0,
             has_too_many_queues: false,
             paused: false,
-            quiet: 0,
+            pace: PollPace::new(self.shared.config.poll_interval),
             poll_every: self.shared.config.poll_interval,
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,

@@ -43,7 +43,8 @@ pub struct JobConfig {
     /// `"mail=3"`.
     pub queue_weights: Vec<String>,
     /// How often a claimer polls its queues, besides the hints. A job whose hint was lost starts up to this
-    /// much later. A claimer whose last polls found nothing takes twice as long.
+    /// much later. A claimer whose last 10 polls found nothing polls half as often, so that such a job starts
+    /// up to twice this later.
     #[serde(with = "serde_duration")]
     pub poll_interval: Duration,
     /// How long a node may fail to renew its leases before other nodes take its jobs over.
@@ -114,8 +115,8 @@ impl ConfigSection for JobConfig {
         }
         if let Err(entry) = self.weights() {
             broken.push(format!(
-                "jobs.queue_weights holds `{entry}`; a weight is the name of a queue and a number from 1 to \
-                 {WEIGHT_MAX}, for example \"mail=3\""
+                "jobs.queue_weights holds `{entry}`; a weight is the name of a queue, named once, and a number \
+                 from 1 to {WEIGHT_MAX}, for example \"mail=3\""
             ));
         }
         if self.lease < LEASE_MIN {
@@ -155,14 +156,24 @@ impl JobConfig {
         (self.concurrency as usize).saturating_sub(open as usize)
     }
 
-    /// The weights of queues; `Err` with the first entry that is none.
+    /// The weights of queues.
+    ///
+    /// # Errors
+    /// The first entry that is no weight, or names a queue for the second time.
     pub(super) fn weights(&self) -> Result<BTreeMap<String, u32>, &str> {
         let weight = |entry: &str| {
             let (queue, weight) = entry.split_once('=')?;
             let weight = weight.parse().ok().filter(|weight| (1..=WEIGHT_MAX).contains(weight))?;
             is_label(queue).then(|| (queue.to_owned(), weight))
         };
-        self.queue_weights.iter().map(|entry| weight(entry).ok_or(entry.as_str())).collect()
+        let mut weights = BTreeMap::new();
+        for entry in &self.queue_weights {
+            let (queue, weight) = weight(entry).ok_or(entry.as_str())?;
+            if weights.insert(queue, weight).is_some() {
+                return Err(entry);
+            }
+        }
+        Ok(weights)
     }
 
     /// Between two renewals of the leases.

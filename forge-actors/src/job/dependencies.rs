@@ -14,25 +14,29 @@
 //! that a crash between the two commits has left unrecorded.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::ends::end_of_row;
+use super::shared::JobShared;
 use super::store::{self, sync_progress};
 use crate::app::job::{DependencyKind, JobStatus, WaitedJob};
 use crate::app::job_end::JobEnd;
 use crate::app::new_job::NewDependency;
+use crate::change::{Hint, TopicSet};
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
 use crate::kernel::commit::Receipt;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::halving::RefusedRow;
+use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_CHAIN_MAX;
+use crate::test_signals::{Step, pause_point};
 
 /// Dependencies that one run of the settler reads.
 const MISSED_MAX: i64 = 5_000;
@@ -69,7 +73,7 @@ pub(super) struct MissedEnds {
     pub(super) stranded: Vec<JobId>,
     /// Where the next look goes on; `None` at the end.
     pub(super) next: Option<DependencyPlace>,
-    /// There are jobs whose end is not recorded, most of them because they have not ended.
+    /// True when a dependency has no recorded end. A page after the first one has open rows before it.
     pub(super) is_open: bool,
 }
 
@@ -96,8 +100,26 @@ pub(super) async fn block(db: &Db, waiters: &[JobId]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Records how these jobs have ended for the jobs that wait for them. What the database refuses holds up no
+/// other job; the settler tries it again.
+pub(super) async fn record_ends(shared: &JobShared, ended: &[JobId]) -> Result<(), Fault> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    pause_point(Step::JobsSettling, "jobs").await;
+    let settle = |part: Range<usize>| settle_ended(&shared.database, &ended[part]);
+    let batch = write_by_halves(ended.len(), settle).await?;
+    log_refused(ended, &batch.refused);
+    for (receipt, settled) in batch.written {
+        let mut topics = TopicSet::from_iter(receipt.tables);
+        topics.extend(settled.queues);
+        shared.hints.publish(Hint { xid: receipt.xid, topics });
+    }
+    Ok(())
+}
+
 /// As [`settle`], in a transaction of its own.
-pub(super) async fn settle_ended(database: &Database, ended: &[JobId]) -> Result<(Receipt, Settled), Fault> {
+async fn settle_ended(database: &Database, ended: &[JobId]) -> Result<(Receipt, Settled), Fault> {
     let tx = database.begin(TransactionOptions::new("forge.jobs", store::LOCK_LIMIT)).await?;
     match settle(&tx.db(), ended).await {
         Ok(settled) => Ok((tx.commit().await?, settled)),

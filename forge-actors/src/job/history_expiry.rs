@@ -59,9 +59,9 @@ impl OldRows for OldHistory {
             deleted += store.delete_history(db, class, &named, since, left).await?;
         }
         if deleted < u64::from(DELETE_MAX) {
-            deleted += store.delete_keys(db).await?;
-            // The progress of a job is kept no shorter than its history. So are dependencies that did not go
-            // with the history of their jobs.
+            deleted += store.delete_expired(db).await?;
+            // The progress of a job is kept no shorter than its history, and neither are dependencies that
+            // did not go with the history of their jobs.
             let kept = self.classes.iter().map(|class| class.kept).max().unwrap_or_default();
             deleted += store.delete_old_progress(db, kept).await?;
             deleted += store.delete_old_dependencies(db, kept).await?;

@@ -12,10 +12,12 @@
 //! for, and jobs that were claimed before begin in batches: while one batch is being written, the next one
 //! gathers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::claimed_sums::ClaimedSums;
+use super::planner_limits::PlannerLimits;
 use super::queue_load::QueueLoad;
 use super::store::ClaimSize;
 use crate::kernel::time::millis;
@@ -42,26 +44,6 @@ pub(super) enum ClaimStep {
     Claim { queue: Arc<str>, size: ClaimSize },
     /// Make the scheduled jobs ready whose time has come, and learn when the next one is due.
     Promote,
-}
-
-/// What a planner plans for.
-pub(super) struct PlannerLimits<T> {
-    pub(super) workers: usize,
-    /// Workers that are kept for queues that run nothing.
-    pub(super) kept_max: usize,
-    /// Of the queues whose weight is not 1.
-    pub(super) weights: Arc<BTreeMap<String, u32>>,
-    pub(super) prefetch_max: usize,
-    /// Bytes of arguments of a claim, and of the jobs that are claimed ahead.
-    pub(super) prefetch_bytes_max: usize,
-    /// The queue of a claimed job.
-    pub(super) queue_of: fn(&T) -> &Arc<str>,
-    /// The size of its arguments.
-    pub(super) bytes_of: fn(&T) -> usize,
-    /// Whether a limit by key admits it, one after the other.
-    pub(super) is_keyed: fn(&T) -> bool,
-    /// Whether its begin is to be written before it is assigned.
-    pub(super) needs_begin: fn(&T) -> bool,
 }
 
 /// Plans the claims of one node. `T` is a claimed job.
@@ -101,15 +83,6 @@ pub(super) struct ClaimPlanner<T> {
     promotion: Promotion,
     /// When the last claim came back full.
     full_since: Option<Instant>,
-}
-
-/// What would otherwise be counted at each message.
-#[derive(Default)]
-struct ClaimedSums {
-    bytes: usize,
-    /// Jobs whose begin is to be written.
-    to_begin: usize,
-    by_queue: HashMap<Arc<str>, usize>,
 }
 
 /// How urgent it is to promote scheduled jobs.
@@ -275,15 +248,8 @@ impl<T> ClaimPlanner<T> {
 
     /// Adds a job to the sums, or takes it from them.
     fn count_claimed(&mut self, job: &T, is_added: bool) {
-        let count = |sum: &mut usize, by: usize| *sum = if is_added { *sum + by } else { *sum - by };
-        let sums = &mut self.claimed_sums;
-        count(&mut sums.bytes, (self.limits.bytes_of)(job));
-        count(&mut sums.to_begin, usize::from((self.limits.needs_begin)(job)));
-        let queue = (self.limits.queue_of)(job);
-        match sums.by_queue.get_mut(queue) {
-            Some(sum) => count(sum, 1),
-            None => drop(sums.by_queue.insert(Arc::clone(queue), 1)),
-        }
+        let PlannerLimits { queue_of, bytes_of, needs_begin, .. } = &self.limits;
+        self.claimed_sums.count(queue_of(job), bytes_of(job), needs_begin(job), is_added);
     }
 
     /// The batch is written: these jobs have begun. The other jobs of the batch were cancelled or taken over.
@@ -332,7 +298,8 @@ impl<T> ClaimPlanner<T> {
         Some(ClaimStep::Promote)
     }
 
-    /// A claim from the queue with the least burden of those whose jobs could begin, or be claimed ahead.
+    /// A claim from a queue whose jobs could begin, or be claimed ahead: of several, the one with the least
+    /// load for its weight.
     fn next_claim(&mut self, held: usize) -> Option<(Arc<str>, ClaimSize)> {
         let drains = self.full_since.is_some() && self.window > BATCH_MAX;
         if self.claims >= if drains { CLAIMS_MAX } else { 1 } {
@@ -348,12 +315,15 @@ impl<T> ClaimPlanner<T> {
         let half_empty = waiting <= self.window / 2;
         let bytes_left = self.limits.prefetch_bytes_max.saturating_sub(self.claimed_sums.bytes);
         let ahead = if half_empty && bytes_left > 0 { self.window.saturating_sub(waiting) } else { 0 };
+        let weight = self.claimed_sums.waiting_weight(&self.pending_queues, &self.load);
         if self.claims > 0 {
             // The first claim has the free workers, and may have all the bytes that are left.
-            let limit = ahead.min(capacity);
-            let size = ClaimSize { limit, begin: 0, bytes_max: (bytes_left / CLAIMS_MAX).max(1) };
-            let at = self.pending_queues.iter().position(|queue| !self.keyed_queues.contains(queue))?;
+            let open = self.pending_queues.iter().enumerate();
+            let open = open.filter(|(_, queue)| !self.keyed_queues.contains(*queue));
+            let (at, queue) = open.min_by_key(|(_, queue)| self.weighted_load(queue))?;
+            let limit = ahead.min(capacity).min(self.share_ahead(queue, weight));
             let queue = (limit > 0).then(|| self.pending_queues.remove(at)).flatten()?;
+            let size = ClaimSize { limit, begin: 0, bytes_max: (bytes_left / CLAIMS_MAX).max(1) };
             return Some((queue, size));
         }
         // The workers that are left when every claimed job that may begin has one.
@@ -364,11 +334,12 @@ impl<T> ClaimPlanner<T> {
         }
         let reported = self.reported().saturating_sub(taken);
         let open = self.pending_queues.iter().enumerate().filter_map(|(at, queue)| {
+            let ahead = ahead.min(self.share_ahead(queue, weight));
             let limit = (load.open_to(queue) + ahead).min(capacity);
-            (limit > 0).then(|| (at, limit, self.burden(queue)))
+            (limit > 0).then(|| (at, limit, self.weighted_load(queue)))
         });
-        // Of several with the same burden, the one that was asked the longest ago.
-        let (at, limit, _) = open.min_by_key(|(.., burden)| *burden)?;
+        // Of several with the same load, the one that was asked the longest ago.
+        let (at, limit, _) = open.min_by_key(|(.., load)| *load)?;
         let queue = self.pending_queues.remove(at)?;
         let begin = load.open_to(&queue).min(reported).min(limit);
         if drains && !self.keyed_queues.contains(&queue) {
@@ -379,10 +350,16 @@ impl<T> ClaimPlanner<T> {
         Some((queue, ClaimSize { limit, begin, bytes_max }))
     }
 
-    /// How much of this node a queue has for its weight.
-    fn burden(&self, queue: &str) -> u64 {
-        let claimed = self.claimed_sums.by_queue.get(queue).copied().unwrap_or_default();
-        self.load.burden(queue, claimed)
+    /// How many further jobs of a queue may be claimed ahead, so that each queue has its share of the window.
+    fn share_ahead(&self, queue: &str, waiting_weight: u64) -> usize {
+        let part = self.window as u64 * u64::from(self.load.weight(queue));
+        let share = part.div_ceil(waiting_weight.max(1)) as usize;
+        share.saturating_sub(self.claimed_sums.of(queue))
+    }
+
+    /// Jobs of a queue on this node, running or claimed ahead, divided by its weight.
+    fn weighted_load(&self, queue: &str) -> u64 {
+        self.load.weighted_load(queue, self.claimed_sums.of(queue))
     }
 
     /// A claim of this size returned these jobs, in the order in which they are to run; the first `begun` of

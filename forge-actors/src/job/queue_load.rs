@@ -5,11 +5,15 @@
 //! worker, one that runs something only those beyond. A kept worker is idle also while nobody waits, since it
 //! cannot be known when a job that blocks it would end.
 //!
-//! Of several queues that wait for workers, the one that has the fewest for its weight is next. So queues of
-//! which each has enough to do share the workers as their weights say, whatever their jobs take.
+//! A node claims next from the queue that has the fewest jobs on it, running or claimed ahead, divided by its
+//! weight. So queues that always have jobs waiting share the workers as their weights say, however long their
+//! jobs take.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// A weighted load is an integer, in millionths.
+const SCALE: u64 = 1_000_000;
 
 /// The workers of a node, as the queues have taken them.
 #[derive(Debug, Clone)]
@@ -22,12 +26,9 @@ pub(super) struct QueueLoad {
     queues: usize,
     /// Workers that are kept for queues that run nothing, at most.
     kept_max: usize,
-    /// Of the queues whose weight is not 1.
+    /// By queue; one that is missing has weight 1.
     weights: Arc<BTreeMap<String, u32>>,
 }
-
-/// Jobs of a queue for each unit of its weight, in millionths.
-const SCALE: u64 = 1_000_000;
 
 impl QueueLoad {
     /// No queue has one of the `workers`.
@@ -35,11 +36,14 @@ impl QueueLoad {
         Self { running: HashMap::new(), free: workers, queues: 0, kept_max, weights }
     }
 
-    /// How much of this node `queue` has for its weight, with `claimed` jobs that wait for a worker.
-    pub(super) fn burden(&self, queue: &str, claimed: usize) -> u64 {
+    pub(super) fn weight(&self, queue: &str) -> u32 {
+        self.weights.get(queue).copied().unwrap_or(1)
+    }
+
+    /// Jobs of `queue` on this node, running or claimed ahead (`claimed`), divided by its weight.
+    pub(super) fn weighted_load(&self, queue: &str, claimed: usize) -> u64 {
         let jobs = self.running.get(queue).copied().unwrap_or_default() + claimed;
-        let weight = self.weights.get(queue).copied().unwrap_or(1);
-        (jobs as u64).saturating_mul(SCALE) / u64::from(weight.max(1))
+        (jobs as u64).saturating_mul(SCALE) / u64::from(self.weight(queue))
     }
 
     /// Sets how many queues the node serves.

@@ -16,7 +16,6 @@
 //!
 //! While the database is unreachable, reports gather, and newer ones replace older ones.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +33,6 @@ use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Timer};
-use crate::test_signals::{Step, pause_point};
 
 /// Between two writes of progress.
 const PAUSE: Duration = millis(250);
@@ -119,7 +117,7 @@ pub(super) async fn write(shared: &JobShared, reports: Vec<(JobId, JobReport)>) 
     let reported = reports.into_iter().filter(|(_, report)| report.is_running || report.has_ended).collect();
     let written = write_reports(shared, reported).await;
     let ended: Vec<JobId> = awaited.iter().map(|(job, _)| *job).collect();
-    let settled = settle(shared, &ended).await;
+    let settled = dependencies::record_ends(shared, &ended).await;
     if settled.is_err() {
         shared.reports.put_back(awaited);
     }
@@ -143,24 +141,6 @@ async fn write_reports(shared: &JobShared, reports: Vec<(JobId, JobReport)>) -> 
     }
     for receipt in batch.written {
         shared.hints.publish(Hint { xid: receipt.xid, topics: TopicSet::from_iter(receipt.tables) });
-    }
-    Ok(())
-}
-
-/// Records how these jobs have ended for the jobs that wait for them. What the database refuses holds up no
-/// other job; the settler tries it again.
-pub(super) async fn settle(shared: &JobShared, ended: &[JobId]) -> Result<(), Fault> {
-    if ended.is_empty() {
-        return Ok(());
-    }
-    pause_point(Step::JobsSettling, "jobs").await;
-    let settle = |part: Range<usize>| dependencies::settle_ended(&shared.database, &ended[part]);
-    let batch = write_by_halves(ended.len(), settle).await?;
-    dependencies::log_refused(ended, &batch.refused);
-    for (receipt, settled) in batch.written {
-        let mut topics = TopicSet::from_iter(receipt.tables);
-        topics.extend(settled.queues);
-        shared.hints.publish(Hint { xid: receipt.xid, topics });
     }
     Ok(())
 }

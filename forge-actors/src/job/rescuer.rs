@@ -5,7 +5,7 @@
 //! nodes it runs, so there is nothing to fence. An election would only delay the rescue, since the node that
 //! is lost may be the leader.
 //!
-//! The claimer's promotions see whether a lease has run out, once in `poll_interval`, so that an idle node
+//! The claimer's promotions see whether a lease has run out, at each poll, so that an idle node
 //! sends no statement for it. A rescuer also looks by itself, less often.
 //!
 //! Jobs that end by a rescue wake the jobs that wait for them: the rescuer records their ends after its own
@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::dependencies;
 use super::paths::RESCUER;
-use super::reporter;
 use super::shared::JobShared;
 use super::signals;
 use crate::change::Hint;
@@ -72,7 +72,7 @@ impl Rescuer {
 
     /// Records ends for the jobs that wait for them. A failure fails no rescue: the settler finds the ends.
     async fn record_ends(&self, ended: &[JobId]) {
-        if let Err(fault) = reporter::settle(&self.shared, ended).await {
+        if let Err(fault) = dependencies::record_ends(&self.shared, ended).await {
             let error = error_chain(&fault);
             tracing::warn!(error, "recording the ends of rescued jobs failed; the settler retries");
         }

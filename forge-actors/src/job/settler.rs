@@ -1,17 +1,17 @@
 //! The settler runs on the leader of [`JOB_SETTLEMENT`]. It copies the states of followed jobs into their
 //! progress, and records ends of jobs for the jobs that wait for them, where the node that ended the job did
-//! not: it crashed, it runs an older version, or one statement changed many jobs. Each look reads a bounded
+//! not: it crashed, it runs an older version, or one statement changed many jobs. Each check reads a bounded
 //! part and keeps a cursor.
 //!
 //! ```text
-//!               nothing is open                           10 s, or a sign
-//!   looks every 2 s ─────────────────▶ looks no more ─────────────────────▶ looks every 2 s
+//!                      nothing is open          15 s, or a sign
+//!   checks every 2 s ─────────────────▶ idle ─────────────────────▶ checks every 2 s
 //! ```
 //!
 //! Something is open while a followed job is not finished, or a job waits for jobs: only then an end can be
 //! missed. The signs are a new term, a change of the table of progress (somebody follows a job), and leases
-//! of a lost node that the rescuer of this node has seen. The settler looks at them every 2 s, without a
-//! statement.
+//! of a lost node that the rescuer of this node has seen. A run first reads the signs, which are in memory;
+//! it sends statements only when a check is due.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,18 +39,18 @@ use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 /// the other duties of jobs: a node of the version before, which may lead them during an upgrade, settles
 /// nothing.
 pub const JOB_SETTLEMENT: Leadership = Leadership::new("job_ends");
-/// Between two runs, and between two looks while something is open.
+/// Between two runs, and between two checks while something is open.
 const INTERVAL: Duration = secs(2);
-/// Between two looks while nothing is open.
-const IDLE_INTERVAL: Duration = secs(10);
+/// Between two checks while nothing is open.
+const IDLE_INTERVAL: Duration = secs(15);
 /// Longest time of one statement.
 const STATEMENT_TIMEOUT: Duration = secs(5);
 
 pub(super) struct Settler {
     shared: Arc<JobShared>,
-    /// Where the last look at progress ended.
+    /// Where the last check of progress ended.
     progress: Option<JobId>,
-    /// Where the last look at dependencies ended.
+    /// Where the last check of dependencies ended.
     dependencies: Option<DependencyPlace>,
     /// The term of the last run.
     term: Option<Term>,
@@ -61,17 +61,17 @@ pub(super) struct Settler {
     table: Option<TableId>,
 }
 
-/// When the settler looks.
+/// When the settler checks.
 #[derive(Debug, Default)]
 pub(super) struct SettlerPace {
-    /// Set when nothing was open at the last look: until then the settler looks only after a sign. `None`
-    /// while something is open, and after a look that failed.
+    /// Set when nothing was open at the last check: until then the settler checks only after a sign. `None`
+    /// while something is open, and after a check that failed.
     idle_until: Option<Instant>,
 }
 
 impl SettlerPace {
-    /// Whether a run looks. `has_sign`: an end may have been missed since the last run.
-    pub(super) fn is_due(&mut self, now: Instant, has_sign: bool) -> bool {
+    /// Whether a run checks. `has_sign`: an end may have been missed since the last run.
+    pub(super) fn take_due(&mut self, now: Instant, has_sign: bool) -> bool {
         let is_due = has_sign || self.idle_until.is_none_or(|until| now >= until);
         if is_due {
             self.idle_until = None;
@@ -79,8 +79,8 @@ impl SettlerPace {
         is_due
     }
 
-    /// A look has succeeded. `is_open`: an end can be missed.
-    pub(super) fn looked(&mut self, now: Instant, is_open: bool) {
+    /// A check has succeeded. `is_open`: an end can be missed.
+    pub(super) fn checked(&mut self, now: Instant, is_open: bool) {
         self.idle_until = (!is_open).then(|| now + IDLE_INTERVAL);
     }
 }
@@ -105,18 +105,19 @@ impl Duty for Settler {
     const KIND: &'static str = "settler";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
-        let has_sign = self.has_sign(&term);
-        match self.pace.is_due(Instant::now(), has_sign) {
-            true => self.look(&term).await,
-            false => Ok(RunReport::NOTHING),
+        let has_sign = self.take_sign(&term);
+        if !self.pace.take_due(Instant::now(), has_sign) {
+            return Ok(RunReport::NOTHING);
         }
+        self.check(&term).await
     }
 }
 
 impl Settler {
     /// True when an end may have been missed since the last run, although nothing was open before.
-    fn has_sign(&mut self, term: &Term) -> bool {
+    fn take_sign(&mut self, term: &Term) -> bool {
         let is_new = self.term.replace(term.clone()).is_none_or(|last| last != *term);
+        // Taken in each run, also when the table is not known yet: old hints are no signs later.
         let hint = self.hints.next().now_or_never();
         let is_followed = self.table.is_some_and(|table| {
             hint.is_some_and(|hint| hint.topics.tables().any(|changed| changed == table))
@@ -125,7 +126,7 @@ impl Settler {
         is_new || is_followed || has_lost_node
     }
 
-    async fn look(&mut self, term: &Term) -> Result<RunReport, Fault> {
+    async fn check(&mut self, term: &Term) -> Result<RunReport, Fault> {
         let transaction = self.begin(term).await?;
         let (store, db) = (&self.shared.store, transaction.db());
         let unsettled = store.find_unsettled(&db, self.progress).await?;
@@ -148,7 +149,7 @@ impl Settler {
             // Stays declared after the term: a node that has led once may lead again.
             self.shared.hints.set_interest(InterestOf::Settler, TopicSet::from_iter(self.table));
         }
-        self.pace.looked(Instant::now(), unsettled.is_open || missed.is_open);
+        self.pace.checked(Instant::now(), unsettled.is_open || missed.is_open);
         Ok(RunReport::handled((unsettled.jobs.len() + unsettled.gone.len() + ended.len()) as u64))
     }
 

@@ -28,9 +28,9 @@ use super::tick::{FinishedRun, OVERLOADED_PAUSE, RunEnd};
 
 /// A query that was cancelled at its time limit is suspended for this many times the duration of the run.
 const TIMEOUT_PAUSE_FACTOR: u32 = 10;
-/// Part of `slow_after` after which a query with a refresh interval leaves the ticks. It runs again and again
-/// without a change, and each of its runs in a tick would hold up the results of all other clients.
-const REFRESHED_SLOW_PART: u32 = 10;
+/// A query with a refresh interval is slow after `slow_after` divided by this, because it runs again without
+/// a change, and each of its runs in a tick would hold up the results of all other clients.
+const REFRESH_DIVISOR: u32 = 10;
 /// Between two attempts of a query that waits for a lock.
 const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));
 /// The longest time ahead that is scheduled.
@@ -164,7 +164,7 @@ impl Group {
         // Half the limit on the way back, so that a query at the limit does not change its place with each
         // run.
         let slow_after = match self.query.refresh {
-            Some(_) => config.slow_after / REFRESHED_SLOW_PART,
+            Some(_) => config.slow_after / REFRESH_DIVISOR,
             None => config.slow_after,
         };
         let limit = if self.placement == RunPlacement::Slow { slow_after / 2 } else { slow_after };

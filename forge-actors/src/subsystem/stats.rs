@@ -85,7 +85,7 @@ pub struct DatabaseUsage {
     pub read: PoolUsage,
     /// Connections of live queries. `None` from a node of the version before, which does not report them.
     pub live: Option<PoolUsage>,
-    /// Connections of the queue. `None` from a node of the version before, which has none.
+    /// Connections of the job subsystem. `None` from a node of the version before, which has none.
     pub jobs: Option<PoolUsage>,
     /// Connections of advisory locks.
     pub locks: PoolUsage,

@@ -1,5 +1,5 @@
 //! What the page of jobs, the overview and the command line ask a node for, each some times, in rounds over
-//! all of them: no answer is in the server's memory because it was asked for just before.
+//! all of them: no read directly repeats itself.
 
 use std::time::Instant;
 

@@ -82,10 +82,13 @@ async fn jobs_that_are_dispatched_while_the_database_is_away_run_once_when_it_is
     let often = "select count(*) from (select from probe_effects where what = 'done' group by key having count(*) > 1) as twice";
     assert_eq!(database.value::<i64>(often).await, 0, "each job once");
     nothing_is_left(&database).await;
-    assert_eq!(node.stop(PATIENCE).await.code(), 0);
-    assert!(files(&folder, "jobs").is_empty(), "what is dispatched is gone");
     let noted = "select count(*) from forge_job_buffers where removed_at is not null";
-    assert_eq!(database.value::<i64>(noted).await, 2, "one file of each process");
+    until("the file of each process is deleted, and its row says so", PATIENCE, || async {
+        (database.value::<i64>(noted).await == 2).then_some(())
+    })
+    .await;
+    assert!(files(&folder, "jobs").is_empty(), "what is dispatched is gone");
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
 /// A node that has buffered a job, has dispatched it when the database was back, and was killed before it
@@ -97,7 +100,8 @@ struct KilledNode {
 }
 
 impl KilledNode {
-    /// The job is dispatched by the action `name`, `before` the outage with another outcome if that is given.
+    /// The job is dispatched by the action `name` during the outage. `before`: the outcome of a dispatch of
+    /// the same job before the outage, if there is to be one.
     async fn after_dispatch_by(name: &str, before: Option<&str>) -> Self {
         let postgres = PostgresProcess::start().await;
         let database = Database::create_in(&postgres.url(), None).await;
@@ -156,7 +160,7 @@ async fn a_buffered_job_that_found_another_one_is_not_dispatched_when_that_one_i
     killed.dispatch_nothing_again().await;
 }
 
-/// The other process has no lock of the file: it was cut off from the disk, for example.
+/// A second process dispatches the same file without holding its lock, as one that was cut off from the disk.
 #[tokio::test]
 async fn a_dispatch_waits_for_one_that_may_still_commit_and_goes_on_behind_it() {
     let postgres = PostgresProcess::start().await;
@@ -181,7 +185,8 @@ async fn a_dispatch_waits_for_one_that_may_still_commit_and_goes_on_behind_it() 
 
     let mut other = database.connect().await;
     let file = name.trim_end_matches(".jobs");
-    let advance = format!("insert into forge_job_buffers (file, dispatched) values ('{file}', {dispatched})");
+    let advance =
+        format!("insert into forge_job_buffers (file, dispatched_bytes) values ('{file}', {dispatched})");
     for statement in ["begin", &advance] {
         other.execute(AssertSqlSafe(statement)).await.expect("the statement runs");
     }

@@ -13,7 +13,7 @@ use super::jobs::{LONG, await_history, nothing_is_left, worker_on};
 use super::stage::PATIENCE;
 
 /// The last job of a batch, whose only member has the id that ends with 2.
-const ORPHANED_FINALE: &str = r#"
+const WAITING_FINALE: &str = r#"
     insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, waits_for_jobs, due_at)
     values ('01900000-0000-7000-8000-000000000001', 'families.finale', 'work', 50, 3, false, '9999-12-31', '{"key":"a"}', true, now());
     insert into forge_job_dependencies (waiter_id, number, job_id, name, kind)
@@ -239,7 +239,7 @@ async fn an_end_that_was_missed_is_recorded_while_another_node_leads_jobs() {
     // The child has ended on a node that was killed before it has recorded that, or that knows of no waiters.
     let ended = "insert into forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at)
         values ('01900000-0000-7000-8000-000000000002', 'families.child', 'children', 50, 'completed', 1, 3, 1, '{}', now())";
-    database.execute(&format!("{ORPHANED_FINALE}; {ended}")).await;
+    database.execute(&format!("{WAITING_FINALE}; {ended}")).await;
     await_history(&database, "completed: 2", LONG).await;
     nothing_is_left(&database).await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
@@ -254,7 +254,7 @@ async fn a_rescue_that_ends_a_job_wakes_the_one_that_waits_for_it() {
     let lost = "insert into forge_jobs (id, name, queue, priority, status, attempt, attempts_max, claim, ready, run_at, args, awaited, node_id, lease_until)
         values ('01900000-0000-7000-8000-000000000002', 'families.child', 'children', 50, 'running', 3, 3, 3, true, now(), '{}', true,
                 gen_random_uuid(), now() - interval '1 s')";
-    database.execute(&format!("{ORPHANED_FINALE}; {lost}")).await;
+    database.execute(&format!("{WAITING_FINALE}; {lost}")).await;
     await_history(&database, "completed: 1, dead_letter: 1", LONG).await;
     assert_eq!(notes(&database, "finale").await, 1);
     nothing_is_left(&database).await;

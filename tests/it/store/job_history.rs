@@ -102,14 +102,14 @@ async fn rows_of_buffers_go_after_their_files_and_those_of_lost_disks_after_a_ye
     let bench = Bench::open().await;
     bench
         .run(
-            "INSERT INTO forge_job_buffers (file, dispatched, updated_at, removed_at) VALUES
+            "INSERT INTO forge_job_buffers (file, dispatched_bytes, updated_at, removed_at) VALUES
                 ('under way', 1, now() - interval '364 days', NULL),
                 ('lost', 1, now() - interval '366 days', NULL),
                 ('deleted today', 1, now() - interval '366 days', now() - interval '23 hours'),
                 ('deleted', 1, now() - interval '2 days', now() - interval '25 hours')",
         )
         .await;
-    assert_eq!(bench.store.delete_keys(&bench.scratch.database.writer()).await.unwrap(), 2);
+    assert_eq!(bench.store.delete_expired(&bench.scratch.database.writer()).await.unwrap(), 2);
     let kept = "SELECT string_agg(file, ', ' ORDER BY file) FROM forge_job_buffers";
     assert_eq!(bench.value::<String>(kept).await, "deleted today, under way");
     bench.scratch.drop().await;

@@ -21,6 +21,7 @@ mod leader;
 mod live_snapshot;
 mod lock;
 mod migrate;
+mod nodes;
 mod outage;
 mod pool;
 mod proxy;

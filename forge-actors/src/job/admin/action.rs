@@ -53,7 +53,9 @@ impl JobAction {
         let label = status.as_str();
         match (self, status) {
             (Self::Retry, _) if waits_for_jobs => {
-                "the job waits for other jobs; `jobs why` says for which, and what helps".to_owned()
+                "the job waits for other jobs and cannot be retried; `forge-node jobs why <id>` (forge.whyJob) \
+                 says what it waits for"
+                    .to_owned()
             }
             (Self::Retry, JobStatus::Claimed | JobStatus::Running) => {
                 format!("the job is {label}: it cannot be tried again before its attempt has ended")

@@ -34,7 +34,7 @@ pub(super) enum BufferMessage {
     TakenOver(io::Result<Vec<BufferFile>>),
     /// A write has ended: the file of this process, once there is one.
     Written(Option<BufferFile>),
-    /// A part of a file is dispatched, as far as it says.
+    /// The dispatch of a part has ended: how far the file is dispatched, and the failure that stopped it.
     Dispatched(FileProgress, Result<(), Fault>),
     /// The pause after a failure is over.
     PauseEnded,
@@ -244,7 +244,7 @@ fn full(bytes_max: u64) -> Fault {
 async fn remove(database: &Database, file: BufferFile) {
     let name = file.name();
     if file.is_gone() {
-        tracing::warn!(name, "a file of the buffer of jobs was deleted by somebody else");
+        tracing::warn!(name, "buffer file deleted by another program; its undispatched jobs are lost");
     }
     if let Err(error) = blocking(move || file.remove()).await.flatten() {
         // Its lock has ended: the next takeover finds it, and the database knows that it is dispatched.

@@ -15,8 +15,8 @@ use crate::kernel::fault::Fault;
 use crate::kernel::halving::Halving;
 use crate::kernel::time::Timestamp;
 
-/// How much of one file is dispatched or set aside, as far as this process knows. The database knows better,
-/// and each dispatch asks it.
+/// How much of one file is dispatched or set aside: a copy of the offset in `forge_job_buffers`, with which
+/// each dispatch compares it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct FileProgress {
     /// The name of the file; empty before the first part.
@@ -63,16 +63,16 @@ impl BufferPart {
         let (reader, start) = (Arc::clone(&self.reader), self.progress.bytes);
         let read = blocking(move || reader.read(start)).await.flatten().map_err(Fault::internal)?;
         let Some(end) = self.dispatch_lines(shared, &read).await? else { return Ok(()) };
-        let (file, expected) = (&self.progress.name, self.progress.bytes);
         tracing::info!(
-            file,
-            end,
-            expected,
-            "the database knows how far a file of buffered jobs is dispatched"
+            file = self.progress.name,
+            offset = end,
+            local_offset = self.progress.bytes,
+            "buffer file resumed at the offset in the database"
         );
         let reader = Arc::clone(&self.reader);
         let lines = blocking(move || reader.count_lines(end)).await.flatten().map_err(Fault::internal)?;
-        (self.progress.bytes, self.progress.lines) = (end, lines);
+        self.progress.bytes = end;
+        self.progress.lines = lines;
         Ok(())
     }
 
@@ -84,20 +84,22 @@ impl BufferPart {
         read: &ReadLines,
     ) -> Result<Option<u64>, Fault> {
         let ReadLines { lines, next } = read;
-        let jobs: Vec<_> = lines.iter().map(read_job).collect();
-        let (now, lines_before) = (Timestamp::from(SystemTime::now()), self.progress.lines);
-        let (mut halving, mut refused) = (Halving::of(lines.len()), Vec::new());
+        let read_jobs: Vec<_> = lines.iter().map(read_job).collect();
+        let now = Timestamp::from(SystemTime::now());
+        let lines_before = self.progress.lines;
+        let mut halving = Halving::of(lines.len());
+        let mut refused = Vec::new();
         loop {
             let (rows, to) = match halving.part() {
                 Some(rows) => (rows.clone(), lines[rows.end - 1].end),
-                // The last lines are refused.
+                // Every line that is left was set aside: an empty dispatch moves the offset past them.
                 None if self.progress.bytes < *next => (0..0, *next),
                 None => return Ok(None),
             };
-            let readable: Result<Vec<_>, _> = jobs[rows.clone()].iter().map(Result::as_ref).collect();
+            let readable: Result<Vec<_>, _> = read_jobs[rows.clone()].iter().map(Result::as_ref).collect();
             let reason = match readable {
                 Ok(jobs) => {
-                    // Before the transaction that passes them: a crash loses none.
+                    // Lines are set aside before the offset passes them, so that a crash loses none.
                     self.set_aside(std::mem::take(&mut refused)).await?;
                     let range = LineRange { file: &self.progress.name, start: self.progress.bytes, end: to };
                     match store::dispatch(&shared.database, range, &jobs, now).await {
@@ -105,10 +107,11 @@ impl BufferPart {
                             shared.hints.publish(hint);
                             halving.written();
                             let passed = lines.partition_point(|line| line.end <= to);
-                            (self.progress.bytes, self.progress.lines) = (to, lines_before + passed as u64);
+                            self.progress.bytes = to;
+                            self.progress.lines = lines_before + passed as u64;
                             continue;
                         }
-                        Ok(LinesOutcome::Elsewhere(end)) => return Ok(Some(end)),
+                        Ok(LinesOutcome::OffsetMismatch(offset)) => return Ok(Some(offset)),
                         Err(fault) if fault.blames_row() && !rows.is_empty() => refusal(jobs[0], &fault),
                         Err(fault) => return Err(fault),
                     }

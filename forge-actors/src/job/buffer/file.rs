@@ -142,7 +142,7 @@ impl BufferFile {
         Ok(LineReader { file: File::open(&self.path)?, end: self.len })
     }
 
-    /// True when somebody else has deleted the file.
+    /// True when the file has been deleted.
     pub(super) fn is_gone(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.nlink() == 0)
     }

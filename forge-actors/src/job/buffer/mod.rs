@@ -16,10 +16,10 @@
 //! - A job is dispatched once, also when its file is read again: after a crash, after a commit with unknown
 //!   outcome, by another process. A transaction dispatches lines only if the row of the file says that all
 //!   lines before them are dispatched, and writes into that row where they end. It holds the lock of the row
-//!   meanwhile, so that it waits for a commit that may still be running on the server. Whether there is a job
-//!   of the same id is not asked: its history may be deleted, and a unique dispatch that found another job
-//!   has none. While the file is there, commits that a fail-over has lost are repeated: their offset is lost
-//!   with their jobs.
+//!   meanwhile, so that it waits for a commit that may still be running on the server. The dispatch does not
+//!   look for a job of the same id: its history may be deleted, and a unique dispatch that found another job
+//!   has none. When a fail-over loses the commit of a dispatch, it loses the offset as well, so the lines are
+//!   dispatched again if the file still exists.
 //! - The name of a file is the key of its row, and is never used again. The row is kept for a day after the
 //!   file was deleted, for a process that still has it open, and without a deletion for a year after the last
 //!   dispatch. A file that is dispatched in part and comes back later than that is dispatched from its

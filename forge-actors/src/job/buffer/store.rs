@@ -29,8 +29,8 @@ pub(super) struct LineRange<'a> {
 pub(super) enum LinesOutcome {
     /// Their jobs are dispatched; the hint wakes workers.
     Dispatched(Hint),
-    /// Nothing is, since the dispatched lines of the file do not end where these begin, but here.
-    Elsewhere(u64),
+    /// Nothing was dispatched: the file is dispatched up to this offset, not up to the first of the lines.
+    OffsetMismatch(u64),
 }
 
 /// Dispatches the jobs of lines in one transaction, which notes the end of the lines. It does so only when
@@ -43,10 +43,10 @@ pub(super) async fn dispatch(
 ) -> Result<LinesOutcome, Fault> {
     let tx = database.begin(TransactionOptions::new("forge.jobs", STATEMENT_TIMEOUT)).await?;
     match insert_from(&tx.db(), lines, jobs, now).await {
-        Ok(end) if end == lines.start => {}
-        Ok(end) => {
+        Ok(None) => {}
+        Ok(Some(offset)) => {
             tx.rollback().await;
-            return Ok(LinesOutcome::Elsewhere(end));
+            return Ok(LinesOutcome::OffsetMismatch(offset));
         }
         Err(fault) => {
             tx.rollback().await;
@@ -59,30 +59,31 @@ pub(super) async fn dispatch(
     Ok(LinesOutcome::Dispatched(Hint { xid: receipt.xid, topics }))
 }
 
-/// Inserts the jobs of lines if they begin where the dispatched ones end. Returns where that is.
+/// Inserts the jobs of lines if these begin where the dispatched ones end; returns that offset if they do
+/// not.
 async fn insert_from(
     db: &Db,
     lines: LineRange<'_>,
     jobs: &[&BufferedJob],
     now: Timestamp,
-) -> Result<u64, Fault> {
+) -> Result<Option<u64>, Fault> {
     let lock = sqlx::query_scalar(include_str!("../sql/lock_buffer.sql")).bind(lines.file);
-    let dispatched: i64 = lock.fetch_one(db).await?;
-    let dispatched = u64::try_from(dispatched).map_err(Fault::internal)?;
-    if dispatched != lines.start {
-        return Ok(dispatched);
+    let offset: i64 = lock.fetch_one(db).await?;
+    let offset = u64::try_from(offset).map_err(Fault::internal)?;
+    if offset != lines.start {
+        return Ok(Some(offset));
     }
     for buffered in jobs {
         let BufferedJob { identity, trace, follower, .. } = buffered;
         let job = buffered.due_at(now);
-        let dispatched = insert_in(db, &job, identity.to_owned(), trace.to_owned()).await?;
+        let inserted = insert_in(db, &job, identity.to_owned(), trace.to_owned()).await?;
         if let Some(follower) = follower {
-            follow::follow(db, dispatched.job(), follower).await?;
+            follow::follow(db, inserted.job(), follower).await?;
         }
     }
     let end = i64::try_from(lines.end).map_err(Fault::internal)?;
     sqlx::query(include_str!("../sql/advance_buffer.sql")).bind(lines.file).bind(end).execute(db).await?;
-    Ok(dispatched)
+    Ok(None)
 }
 
 /// Notes that the file `name` is deleted, so that its row can go.

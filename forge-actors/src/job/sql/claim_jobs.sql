@@ -8,8 +8,9 @@
 -- attempt is its last one is claimed on its own row, where the begin is written: it never starts twice. Reads
 -- the index forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows that others
 -- have locked.
--- The rows are taken by their places (ctid), which the locks of `next` keep; a row that was changed after the
--- statement had begun is left for the next claim.
+-- The plan is kept (Database::jobs): `ctid = ANY (ARRAY(…))` is read by place under every plan, where a join
+-- by id might read the whole table, and so is `LIMIT (SELECT $3)` planned alike for every $3. The locks of
+-- `next` keep the places; a row that was changed after the statement had begun is left for the next claim.
 WITH next AS (
     SELECT id, ctid AS tid, priority, run_at, octet_length(args::text) AS bytes,
            batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched,

@@ -6,8 +6,8 @@
 -- have the job run again. So is a row whose end is not recorded for a job that waits for it, and the row of a
 -- job that has ended without success while the next one of its chain waits for its retry. The failed attempts
 -- of the jobs go with them, by the primary key of forge_failed_attempts, and so do dependencies of which both
--- jobs are gone, by the primary key and the index forge_job_dependencies_job, ten for each job at most: what
--- is left of a larger family, sql/delete_old_dependencies.sql deletes.
+-- jobs are gone, by the primary key and the index forge_job_dependencies_job, at most ten times $2 rows:
+-- sql/delete_old_dependencies.sql deletes the rest.
 WITH old AS (
     DELETE FROM forge_job_history
     WHERE id IN (
@@ -25,7 +25,8 @@ WITH old AS (
               WHERE dependency.job_id = forge_job_history.id
                 AND (
                     dependency.ended IS NULL
-                    OR dependency.kind = 'step' AND NOT dependency.broke AND EXISTS (
+                    OR dependency.kind = 'step' AND dependency.ended <> 'completed'
+                       AND NOT dependency.broke AND EXISTS (
                         SELECT FROM forge_jobs WHERE id = dependency.waiter_id AND waits_for_jobs
                     )
                 )
@@ -39,7 +40,7 @@ WITH old AS (
 ), touched AS (
     SELECT waiter_id, number, job_id AS other_id
     FROM forge_job_dependencies JOIN old ON waiter_id = old.id
-    UNION ALL
+    UNION
     SELECT waiter_id, number, waiter_id
     FROM forge_job_dependencies JOIN old ON job_id = old.id
 ), gone AS (

@@ -1,5 +1,5 @@
--- Called by job/dependencies.rs for the settler, on the leader of `job_ends`: $1 and $2 the waiter and the number
--- after which to go on, or null, $3 how many rows to look at. Indexes forge_jobs_waiting,
+-- Called by job/dependencies.rs for the settler, on the leader of `job_ends`: $1 and $2 the waiter and the
+-- number after which to go on, or null, $3 how many rows to look at. Indexes forge_jobs_waiting,
 -- forge_job_dependencies_open, primary key of the history; no lock. Finds jobs whose end is not recorded for
 -- the jobs that wait for them, and parents that were cancelled while their children wait. A job of a chain
 -- whose wait can end by a retry of the one before alone is not stranded.
@@ -31,4 +31,5 @@ SELECT (SELECT waiter_id FROM last WHERE (SELECT count(*) FROM open) >= $3) AS n
            FROM open
            JOIN forge_job_history waiter ON waiter.id = open.waiter_id AND waiter.status = 'cancelled'
        ) AS cancelled_parents,
-       (SELECT array_agg(id) FROM stranded) AS stranded, EXISTS (SELECT FROM open) AS is_open
+       (SELECT array_agg(id) FROM stranded) AS stranded,
+       EXISTS (SELECT FROM open) AS is_open

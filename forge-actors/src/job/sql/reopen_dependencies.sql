@@ -4,7 +4,8 @@
 -- waits for one of them waits for its new end, and the jobs of a chain that its end has cancelled wait again,
 -- also those that were brought back with it. Returns those that were not.
 -- A job of a chain also waits while the one before it stays in the history without success: a retry of that
--- one ends the wait. When the history has it no more, nothing could end the wait, and the job runs.
+-- one ends the wait. When the history has it no more, nothing could end the wait: `broke` becomes true, and
+-- sql/wake_waiters.sql lets the job run.
 WITH broken AS (
     SELECT waiter_id FROM forge_job_dependencies WHERE job_id = ANY ($1) AND broke
 ), brought AS (
@@ -50,8 +51,8 @@ WITH broken AS (
         id, name, queue, priority, attempts_max, claim, ready, run_at, args, identity, trace, last_error,
         created_at, concurrency_key, rate_key, timeout_ms, waits_for_jobs, due_at
     )
-    SELECT id, name, queue, priority, attempts_max, claim, false, '9999-12-31', args, identity, trace, last_error,
-           created_at, concurrency_key, rate_key, timeout_ms, true, now()
+    SELECT id, name, queue, priority, attempts_max, claim, false, '9999-12-31', args, identity, trace,
+           last_error, created_at, concurrency_key, rate_key, timeout_ms, true, now()
     FROM back
     RETURNING id
 ), reopened AS (

@@ -162,13 +162,13 @@ impl JobStore {
         claimant: Claimant<'_>,
         size: ClaimSize,
     ) -> Result<ClaimedJobs, Fault> {
-        claim(&self.database.queue(), queue, claimant, size, false).await
+        claim(&self.database.jobs(), queue, claimant, size, false).await
     }
 
     /// Makes the scheduled jobs ready whose time has come, and finds the queues that have work.
     pub async fn promote(&self) -> Result<Promoted, Fault> {
         let row =
-            sqlx::query(include_str!("../sql/promote_jobs.sql")).fetch_one(&self.database.queue()).await?;
+            sqlx::query(include_str!("../sql/promote_jobs.sql")).fetch_one(&self.database.jobs()).await?;
         let queues: Option<Vec<String>> = row.try_get("queues")?;
         let next: Option<f64> = row.try_get("next_due")?;
         Ok(Promoted {
@@ -206,7 +206,7 @@ impl JobStore {
 
     /// Deletes keys of limits and of unique dispatches that have expired, old bulks, and what is known of
     /// files of buffered jobs that are gone, through `db`. Returns how many rows.
-    pub async fn delete_keys(&self, db: &Db) -> Result<u64, Fault> {
+    pub async fn delete_expired(&self, db: &Db) -> Result<u64, Fault> {
         let mut deleted = 0;
         for delete in [
             include_str!("../sql/delete_old_job_keys.sql"),

@@ -23,7 +23,8 @@ pub(in crate::job) struct Unsettled {
     pub(in crate::job) gone: Vec<JobId>,
     /// Where the next look goes on; `None` at the end.
     pub(in crate::job) next: Option<JobId>,
-    /// There is progress of jobs that are not finished, by what it says.
+    /// True when a followed job is not finished, as far as its progress says. A page after the first one has
+    /// open rows before it.
     pub(in crate::job) is_open: bool,
     /// The table of progress.
     pub(in crate::job) table: Option<TableId>,

@@ -82,7 +82,7 @@ impl JobStore {
     /// Rescues the jobs on rows of their own that the database accepts.
     async fn rescue_rows_by_halves(&self) -> Result<RescuedRows, Fault> {
         let list = sqlx::query_scalar(include_str!("../sql/list_expired_jobs.sql")).bind(RESCUE_MAX);
-        let expired: Vec<JobId> = list.fetch_all(&self.database.queue()).await?;
+        let expired: Vec<JobId> = list.fetch_all(&self.database.jobs()).await?;
         let batch = write_by_halves(expired.len(), |part| self.rescue_rows(Some(&expired[part]))).await?;
         let mut all = RescuedRows { rescued: Rescued::default(), expired_leases: Vec::new() };
         for rows in batch.written {
@@ -100,7 +100,7 @@ impl JobStore {
     async fn explain_unrescued(&self, refused: &BTreeMap<JobId, String>) -> Result<(), Fault> {
         let reasons: Vec<(JobId, String)> =
             refused.iter().map(|(job, refusal)| (*job, state::unrescued(refusal))).collect();
-        let db = self.database.queue();
+        let db = self.database.jobs();
         write_by_halves(reasons.len(), |part| {
             let (jobs, errors): (Vec<_>, Vec<_>) =
                 reasons[part].iter().map(|(job, error)| (*job, error.as_str())).unzip();
@@ -121,7 +121,7 @@ impl JobStore {
             .bind(RESCUE_MAX)
             .bind(RESCUE_SPREAD.as_secs_f64())
             .bind(jobs.map(<[JobId]>::to_vec));
-        let row = rescue.fetch_one(&self.database.queue()).await?;
+        let row = rescue.fetch_one(&self.database.jobs()).await?;
         let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
         let rescued = Rescued {
             queues: queue_names(row.try_get("queues")?),
@@ -144,7 +144,7 @@ impl JobStore {
         };
         let held: Vec<JobId> = sqlx::query_scalar(include_str!("../sql/list_held_jobs.sql"))
             .bind(lease)
-            .fetch_all(&self.database.queue())
+            .fetch_all(&self.database.jobs())
             .await?;
         let parts = write_by_halves(held.len(), |part| {
             let others: Vec<JobId> =
@@ -162,7 +162,7 @@ impl JobStore {
             .bind(lease)
             .bind(state::unrescued(&error_chain(&fault)))
             .bind(UNRESCUED_WAIT.as_secs_f64())
-            .execute(&self.database.queue())
+            .execute(&self.database.jobs())
             .await?;
         Ok(all)
     }

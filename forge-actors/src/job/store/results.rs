@@ -80,7 +80,7 @@ impl JobStore {
         results: &[JobResult<'_>],
         ended: &[LeaseId],
     ) -> Result<HalvedBatch<Vec<JobId>>, Fault> {
-        let db = self.database.queue();
+        let db = self.database.jobs();
         write_by_halves(results.len(), |part| {
             let (db, part) = (&db, &results[part]);
             async move {
@@ -116,7 +116,7 @@ impl JobStore {
     /// constraint or trigger that refuses the new status need not refuse these. Returns the jobs that were
     /// changed. The error of a job in a batch lease is noted at the lease.
     pub(in crate::job) async fn explain(&self, results: &[JobResult<'_>]) -> Result<HashSet<JobId>, Fault> {
-        let db = self.database.queue();
+        let db = self.database.jobs();
         let explained = write_by_halves(results.len(), |part| {
             let (db, part) = (&db, &results[part]);
             async move {

@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::job::config::JobConfig;
-use crate::job::planner::{ClaimPlanner, ClaimStep, PlannerLimits};
+use crate::job::planner::{ClaimPlanner, ClaimStep};
+use crate::job::planner_limits::PlannerLimits;
 use crate::job::store::ClaimSize;
 use crate::kernel::time::{millis, secs};
 
