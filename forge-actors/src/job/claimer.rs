@@ -22,8 +22,7 @@ use super::claims::claim;
 use super::leases::ClaimedJob;
 use super::messages::{ClaimerMessage, UnblockerMessage, WorkerMessage};
 use super::paths::CLAIMER;
-use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER};
-use super::planner_limits::PlannerLimits;
+use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
 use super::poll_pace::PollPace;
 use super::shared::JobShared;
 use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
@@ -144,7 +143,6 @@ impl Claimer {
         PlannerLimits {
             workers: self.shared.workers.len(),
             kept_max: config.kept_workers(),
-            weights: Arc::new(config.weights().expect("the configuration was validated")),
             prefetch_max: config.prefetch_max as usize,
             prefetch_bytes_max: config.prefetch_bytes_max,
             queue_of: |job| &job.record.queue,

@@ -1,12 +1,10 @@
 //! `[jobs]` in forge.toml.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::label::is_label;
 use crate::kernel::limits::RETENTION_MAX;
 use crate::kernel::time::{days, minutes, secs, serde_duration};
 use crate::subsystem::ConfigSection;
@@ -17,8 +15,6 @@ const LEASE_MIN: Duration = secs(2);
 const LEASE_MAX: Duration = days(1);
 /// Lines of a job that may be kept: each has up to 1 KiB.
 const LOG_LINES_MAX: u32 = 1_000;
-/// The largest weight of a queue.
-const WEIGHT_MAX: u32 = 1_000;
 /// Workers of one node.
 const CONCURRENCY_MAX: u32 = 1_000;
 
@@ -38,10 +34,6 @@ pub struct JobConfig {
     /// for queues that run nothing: one for each of them, as long as there are some. So long jobs of one
     /// queue do not keep every other queue waiting.
     pub queue_share: f64,
-    /// How queues that all have jobs waiting share the workers of this node: one of weight 3 gets three times
-    /// as many as one of weight 1, which is the weight of queues that are not named. Entries such as
-    /// `"mail=3"`.
-    pub queue_weights: Vec<String>,
     /// How often a claimer polls its queues, besides the hints. A job whose hint was lost starts up to this
     /// much later. A claimer whose last 10 polls found nothing polls half as often, so that such a job starts
     /// up to twice this later.
@@ -80,7 +72,6 @@ impl Default for JobConfig {
             prefetch_max: 2_000,
             prefetch_bytes_max: 16 * 1024 * 1024,
             queue_share: 0.75,
-            queue_weights: Vec::new(),
             poll_interval: secs(1),
             lease: secs(10),
             drain_timeout: secs(20),
@@ -111,12 +102,6 @@ impl ConfigSection for JobConfig {
             broken.push(format!(
                 "jobs.queue_share is {}; it must be more than 0 and at most 1",
                 self.queue_share
-            ));
-        }
-        if let Err(entry) = self.weights() {
-            broken.push(format!(
-                "jobs.queue_weights holds `{entry}`; a weight is the name of a queue, named once, and a number \
-                 from 1 to {WEIGHT_MAX}, for example \"mail=3\""
             ));
         }
         if self.lease < LEASE_MIN {
@@ -154,26 +139,6 @@ impl JobConfig {
     pub(super) fn kept_workers(&self) -> usize {
         let open = (f64::from(self.concurrency) * self.queue_share).floor().max(1.0);
         (self.concurrency as usize).saturating_sub(open as usize)
-    }
-
-    /// The weights of queues.
-    ///
-    /// # Errors
-    /// The first entry that is no weight, or names a queue for the second time.
-    pub(super) fn weights(&self) -> Result<BTreeMap<String, u32>, &str> {
-        let weight = |entry: &str| {
-            let (queue, weight) = entry.split_once('=')?;
-            let weight = weight.parse().ok().filter(|weight| (1..=WEIGHT_MAX).contains(weight))?;
-            is_label(queue).then(|| (queue.to_owned(), weight))
-        };
-        let mut weights = BTreeMap::new();
-        for entry in &self.queue_weights {
-            let (queue, weight) = weight(entry).ok_or(entry.as_str())?;
-            if weights.insert(queue, weight).is_some() {
-                return Err(entry);
-            }
-        }
-        Ok(weights)
     }
 
     /// Between two renewals of the leases.

@@ -16,8 +16,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::claimed_sums::ClaimedSums;
-use super::planner_limits::PlannerLimits;
 use super::queue_load::QueueLoad;
 use super::store::ClaimSize;
 use crate::kernel::time::millis;
@@ -34,6 +32,7 @@ const FAST: Duration = millis(200);
 const SLOW: Duration = millis(700);
 /// A claimed job that has not begun by then is given back.
 pub(super) const GIVE_BACK_AFTER: Duration = millis(1_500);
+
 /// Jobs that a worker is given beyond the first one.
 const BEHIND_MAX: usize = 24;
 
@@ -46,11 +45,29 @@ pub(super) enum ClaimStep {
     Promote,
 }
 
+/// What a planner plans for.
+pub(super) struct PlannerLimits<T> {
+    pub(super) workers: usize,
+    /// Workers that are kept for queues that run nothing.
+    pub(super) kept_max: usize,
+    pub(super) prefetch_max: usize,
+    /// Bytes of arguments of a claim, and of the jobs that are claimed ahead.
+    pub(super) prefetch_bytes_max: usize,
+    /// The queue of a claimed job.
+    pub(super) queue_of: fn(&T) -> &Arc<str>,
+    /// The size of its arguments.
+    pub(super) bytes_of: fn(&T) -> usize,
+    /// Whether a limit by key admits it, one after the other.
+    pub(super) is_keyed: fn(&T) -> bool,
+    /// Whether its begin is to be written before it is assigned.
+    pub(super) needs_begin: fn(&T) -> bool,
+}
+
 /// Plans the claims of one node. `T` is a claimed job.
 pub(super) struct ClaimPlanner<T> {
     limits: PlannerLimits<T>,
-    /// The workers as the queues have taken them: with a job's assignment, or when its begin is written.
-    /// Free are those that no queue has, whether they have reported or not.
+    /// The workers as the queues have taken them. A job has a worker from its assignment, or from the begin
+    /// that is written, on. Free are those that no queue has, whether they have reported or not.
     load: QueueLoad,
     /// How many jobs the node may hold beyond its workers, at the present pace.
     window: usize,
@@ -85,6 +102,15 @@ pub(super) struct ClaimPlanner<T> {
     full_since: Option<Instant>,
 }
 
+/// What would otherwise be counted at each message.
+#[derive(Default)]
+struct ClaimedSums {
+    bytes: usize,
+    /// Jobs whose begin is to be written.
+    to_begin: usize,
+    by_queue: HashMap<Arc<str>, usize>,
+}
+
 /// How urgent it is to promote scheduled jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Promotion {
@@ -98,7 +124,7 @@ enum Promotion {
 impl<T> ClaimPlanner<T> {
     pub(super) fn new(limits: PlannerLimits<T>) -> Self {
         Self {
-            load: QueueLoad::new(limits.workers, limits.kept_max, Arc::clone(&limits.weights)),
+            load: QueueLoad::new(limits.workers, limits.kept_max),
             limits,
             window: 0,
             batch_max: BATCH_MAX,
@@ -248,8 +274,15 @@ impl<T> ClaimPlanner<T> {
 
     /// Adds a job to the sums, or takes it from them.
     fn count_claimed(&mut self, job: &T, is_added: bool) {
-        let PlannerLimits { queue_of, bytes_of, needs_begin, .. } = &self.limits;
-        self.claimed_sums.count(queue_of(job), bytes_of(job), needs_begin(job), is_added);
+        let count = |sum: &mut usize, by: usize| *sum = if is_added { *sum + by } else { *sum - by };
+        let sums = &mut self.claimed_sums;
+        count(&mut sums.bytes, (self.limits.bytes_of)(job));
+        count(&mut sums.to_begin, usize::from((self.limits.needs_begin)(job)));
+        let queue = (self.limits.queue_of)(job);
+        match sums.by_queue.get_mut(queue) {
+            Some(sum) => count(sum, 1),
+            None => drop(sums.by_queue.insert(Arc::clone(queue), 1)),
+        }
     }
 
     /// The batch is written: these jobs have begun. The other jobs of the batch were cancelled or taken over.
@@ -298,8 +331,7 @@ impl<T> ClaimPlanner<T> {
         Some(ClaimStep::Promote)
     }
 
-    /// A claim from a queue whose jobs could begin, or be claimed ahead: of several, the one with the least
-    /// load for its weight.
+    /// A claim from the first queue whose jobs could begin, or be claimed ahead.
     fn next_claim(&mut self, held: usize) -> Option<(Arc<str>, ClaimSize)> {
         let drains = self.full_since.is_some() && self.window > BATCH_MAX;
         if self.claims >= if drains { CLAIMS_MAX } else { 1 } {
@@ -315,15 +347,12 @@ impl<T> ClaimPlanner<T> {
         let half_empty = waiting <= self.window / 2;
         let bytes_left = self.limits.prefetch_bytes_max.saturating_sub(self.claimed_sums.bytes);
         let ahead = if half_empty && bytes_left > 0 { self.window.saturating_sub(waiting) } else { 0 };
-        let weight = self.claimed_sums.waiting_weight(&self.pending_queues, &self.load);
         if self.claims > 0 {
             // The first claim has the free workers, and may have all the bytes that are left.
-            let open = self.pending_queues.iter().enumerate();
-            let open = open.filter(|(_, queue)| !self.keyed_queues.contains(*queue));
-            let (at, queue) = open.min_by_key(|(_, queue)| self.weighted_load(queue))?;
-            let limit = ahead.min(capacity).min(self.share_ahead(queue, weight));
-            let queue = (limit > 0).then(|| self.pending_queues.remove(at)).flatten()?;
+            let limit = ahead.min(capacity);
             let size = ClaimSize { limit, begin: 0, bytes_max: (bytes_left / CLAIMS_MAX).max(1) };
+            let at = self.pending_queues.iter().position(|queue| !self.keyed_queues.contains(queue))?;
+            let queue = (limit > 0).then(|| self.pending_queues.remove(at)).flatten()?;
             return Some((queue, size));
         }
         // The workers that are left when every claimed job that may begin has one.
@@ -333,13 +362,10 @@ impl<T> ClaimPlanner<T> {
             taken += (0..*count).take_while(|_| load.take(queue)).count();
         }
         let reported = self.reported().saturating_sub(taken);
-        let open = self.pending_queues.iter().enumerate().filter_map(|(at, queue)| {
-            let ahead = ahead.min(self.share_ahead(queue, weight));
+        let (at, limit) = self.pending_queues.iter().enumerate().find_map(|(at, queue)| {
             let limit = (load.open_to(queue) + ahead).min(capacity);
-            (limit > 0).then(|| (at, limit, self.weighted_load(queue)))
-        });
-        // Of several with the same load, the one that was asked the longest ago.
-        let (at, limit, _) = open.min_by_key(|(.., load)| *load)?;
+            (limit > 0).then_some((at, limit))
+        })?;
         let queue = self.pending_queues.remove(at)?;
         let begin = load.open_to(&queue).min(reported).min(limit);
         if drains && !self.keyed_queues.contains(&queue) {
@@ -348,18 +374,6 @@ impl<T> ClaimPlanner<T> {
         }
         let bytes_max = if drains { bytes_left / CLAIMS_MAX } else { bytes_left }.max(1);
         Some((queue, ClaimSize { limit, begin, bytes_max }))
-    }
-
-    /// How many further jobs of a queue may be claimed ahead, so that each queue has its share of the window.
-    fn share_ahead(&self, queue: &str, waiting_weight: u64) -> usize {
-        let part = self.window as u64 * u64::from(self.load.weight(queue));
-        let share = part.div_ceil(waiting_weight.max(1)) as usize;
-        share.saturating_sub(self.claimed_sums.of(queue))
-    }
-
-    /// Jobs of a queue on this node, running or claimed ahead, divided by its weight.
-    fn weighted_load(&self, queue: &str) -> u64 {
-        self.load.weighted_load(queue, self.claimed_sums.of(queue))
     }
 
     /// A claim of this size returned these jobs, in the order in which they are to run; the first `begun` of

@@ -4,16 +4,9 @@
 //! run nothing: one for each of them, up to `kept_max` in all. A queue that runs nothing may take any free
 //! worker, one that runs something only those beyond. A kept worker is idle also while nobody waits, since it
 //! cannot be known when a job that blocks it would end.
-//!
-//! A node claims next from the queue that has the fewest jobs on it, running or claimed ahead, divided by its
-//! weight. So queues that always have jobs waiting share the workers as their weights say, however long their
-//! jobs take.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A weighted load is an integer, in millionths.
-const SCALE: u64 = 1_000_000;
 
 /// The workers of a node, as the queues have taken them.
 #[derive(Debug, Clone)]
@@ -26,24 +19,12 @@ pub(super) struct QueueLoad {
     queues: usize,
     /// Workers that are kept for queues that run nothing, at most.
     kept_max: usize,
-    /// By queue; one that is missing has weight 1.
-    weights: Arc<BTreeMap<String, u32>>,
 }
 
 impl QueueLoad {
     /// No queue has one of the `workers`.
-    pub(super) fn new(workers: usize, kept_max: usize, weights: Arc<BTreeMap<String, u32>>) -> Self {
-        Self { running: HashMap::new(), free: workers, queues: 0, kept_max, weights }
-    }
-
-    pub(super) fn weight(&self, queue: &str) -> u32 {
-        self.weights.get(queue).copied().unwrap_or(1)
-    }
-
-    /// Jobs of `queue` on this node, running or claimed ahead (`claimed`), divided by its weight.
-    pub(super) fn weighted_load(&self, queue: &str, claimed: usize) -> u64 {
-        let jobs = self.running.get(queue).copied().unwrap_or_default() + claimed;
-        (jobs as u64).saturating_mul(SCALE) / u64::from(self.weight(queue))
+    pub(super) fn new(workers: usize, kept_max: usize) -> Self {
+        Self { running: HashMap::new(), free: workers, queues: 0, kept_max }
     }
 
     /// Sets how many queues the node serves.

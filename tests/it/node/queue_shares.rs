@@ -31,25 +31,6 @@ async fn long_jobs_of_one_queue_do_not_keep_another_queue_waiting() {
 }
 
 #[tokio::test]
-async fn queues_that_all_have_jobs_share_the_workers_by_their_weights() {
-    let database = Database::create().await;
-    let weights = "concurrency = 8\nqueue_share = 1.0\nqueue_weights = [\"heavy=3\"]";
-    let node = worker_on(&database, weights).start().await;
-    let jobs = |queue: &str| {
-        insert("jobs.work", &format!("'key', '{queue}-' || n, 'ms', 20"), 400, 3, 50)
-            .replace("'work'", &format!("'{queue}'"))
-    };
-    database.execute(&[jobs("light"), jobs("heavy")].concat()).await;
-    await_history(&database, "completed: 800", LONG).await;
-    // Until the last job of the heavy queue was done, both had jobs.
-    let light = "select count(*) from forge_job_history where queue = 'light' and finished_at <=
-        (select max(finished_at) from forge_job_history where queue = 'heavy')";
-    let light = database.value::<i64>(light).await;
-    assert!((80..=220).contains(&light), "{light} of the light jobs ran beside 400 of weight 3");
-    assert_eq!(node.stop(PATIENCE).await.code(), 0);
-}
-
-#[tokio::test]
 async fn jobs_that_were_claimed_ahead_leave_a_busy_node() {
     // The begin of a job with one attempt is written on its row.
     leave_a_busy_node(1).await;

@@ -53,8 +53,8 @@ impl JobAction {
         let label = status.as_str();
         match (self, status) {
             (Self::Retry, _) if waits_for_jobs => {
-                "the job waits for other jobs and cannot be retried; `forge-node jobs why <id>` (forge.whyJob) \
-                 says what it waits for"
+                "the job waits for other jobs and cannot be retried; `forge-node jobs why <id>` \
+                 (forge.whyJob) says what it waits for"
                     .to_owned()
             }
             (Self::Retry, JobStatus::Claimed | JobStatus::Running) => {

@@ -4,8 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::job::config::JobConfig;
-use crate::job::planner::{ClaimPlanner, ClaimStep};
-use crate::job::planner_limits::PlannerLimits;
+use crate::job::planner::{ClaimPlanner, ClaimStep, PlannerLimits};
 use crate::job::store::ClaimSize;
 use crate::kernel::time::{millis, secs};
 
@@ -34,7 +33,6 @@ fn planner(workers: usize, prefetch_max: usize) -> ClaimPlanner<u32> {
     ClaimPlanner::new(PlannerLimits {
         workers,
         kept_max: 0,
-        weights: Arc::default(),
         prefetch_max,
         prefetch_bytes_max: BYTES_MAX,
         queue_of: |_| &QUEUE,
@@ -186,7 +184,6 @@ fn limits_of_three_queues(workers: usize, kept_max: usize) -> PlannerLimits<Queu
     PlannerLimits {
         workers,
         kept_max,
-        weights: Arc::default(),
         prefetch_max: 0,
         prefetch_bytes_max: BYTES_MAX,
         queue_of: |job: &QueuedJob| &job.0,
@@ -214,34 +211,6 @@ fn fill(planner: &mut ClaimPlanner<QueuedJob>, queue: &Arc<str>, held: usize) ->
     assert_eq!(size.limit, size.begin, "free workers have reported");
     planner.claimed(Arc::clone(&queue), size, jobs_of(&queue, size.limit), size.begin, Instant::now());
     std::iter::from_fn(|| planner.assign()).map(|(worker, _)| worker).collect()
-}
-
-#[test]
-fn queues_share_the_workers_by_their_weights() {
-    let weights = [("mail".to_owned(), 3)].into();
-    let limits = PlannerLimits { weights: Arc::new(weights), ..limits_of_three_queues(8, 0) };
-    let mut planner = ClaimPlanner::new(limits);
-    planner.serve(3);
-    let (long, mail) = (queue("long"), queue("mail"));
-    (0..8).for_each(|worker| planner.worker_free(worker));
-    let mut running: Vec<(Arc<str>, usize)> = Vec::new();
-    for worker in fill(&mut planner, &long, 0) {
-        running.push((Arc::clone(&long), worker));
-    }
-    assert_eq!(running.len(), 8, "nobody else waits");
-    // Both queues have more than enough from now on. The oldest job ends each time.
-    for _ in 0..32 {
-        let (_, worker) = running.remove(0);
-        planner.worker_free(worker);
-        planner.wake([&long, &mail]);
-        let Some(ClaimStep::Claim { queue, size }) = planner.next(7) else { panic!("a claim") };
-        assert_eq!((size.limit, size.begin), (1, 1));
-        planner.claimed(Arc::clone(&queue), size, jobs_of(&queue, 1), 1, Instant::now());
-        running.extend(planner.assign().map(|(worker, (queue, _))| (queue, worker)));
-        planner.promoted([]);
-    }
-    let of_mail = running.iter().filter(|(queue, _)| *queue == mail).count();
-    assert_eq!((running.len(), of_mail), (8, 6));
 }
 
 #[test]
