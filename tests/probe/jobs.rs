@@ -92,7 +92,7 @@ pub async fn quick(_ctx: &JobContext, n: i64) -> Result<()> {
 }
 
 /// Fails in each attempt.
-#[forge::job(queue = "quick", attempts = 10, backoff = exponential("10s", max = "1m"))]
+#[forge::job(queue = "quick", attempts = 10, backoff = exponential("1m", max = "10m"))]
 pub async fn refuse(_ctx: &JobContext, n: i64) -> Result<()> {
     Err(Fault::new(Code::Conflict, format!("job {n} fails, as asked")))
 }

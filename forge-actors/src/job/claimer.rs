@@ -41,6 +41,12 @@ const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 /// Queues that one node serves.
 const QUEUES_MAX: usize = 1_000;
 
+/// A claim that brought so many jobs, and emptied its queue, shows that jobs come in faster than claims can be
+/// sent.
+const GATHER_FROM: usize = 3;
+/// How long the next jobs gather then: a claim costs the server and the node as much as dozens of jobs.
+const GATHER: Duration = millis(3);
+
 /// How long a claimer that stops waits for the statements that are under way.
 const LAST_STATEMENT_WAIT: Duration = secs(2);
 
@@ -94,6 +100,8 @@ pub(super) struct ClaimerState {
     _pause: Option<Timer>,
     /// When the oldest claimed job is given back, unless it has begun by then.
     give_back: Option<Timer>,
+    /// While the jobs of the next claim gather.
+    gather: Option<Timer>,
 }
 
 impl Claimer {
@@ -132,6 +140,9 @@ impl Claimer {
                 tokio::task::yield_now().await;
                 ClaimerMessage::Begin
             });
+        }
+        if state.gather.is_some() {
+            return;
         }
         while let Some(step) = state.planner.next(self.shared.leases.len()) {
             state.steps.push_back(self.send_step(cx, step));
@@ -304,6 +315,9 @@ impl Claimer {
                     records.into_iter().map(insert).partition(|job| job.record.begun);
                 let begun = jobs.len();
                 jobs.extend(waiting);
+                if (GATHER_FROM..size.limit).contains(&jobs.len()) {
+                    state.gather = Some(cx.send_after(GATHER, ClaimerMessage::Gathered));
+                }
                 state.planner.claimed(Arc::clone(&queue), size, jobs, begun, Instant::now());
                 if blocked > 0 {
                     // What was blocked has left the queue, and others may wait behind it.
@@ -386,6 +400,7 @@ impl Actor for Claimer {
             _due: None,
             _pause: None,
             give_back: None,
+            gather: None,
         };
         self.serve(&mut state, &self.shared.queues());
         for worker in workers {
@@ -414,6 +429,7 @@ impl Actor for Claimer {
             ClaimerMessage::Begin => self.begin(cx, state),
             ClaimerMessage::BeginEnded => self.begin_ended(cx, state),
             ClaimerMessage::GiveBack => self.give_back(state),
+            ClaimerMessage::Gathered => state.gather = None,
         }
         self.proceed(cx, state);
         Ok(())

@@ -36,6 +36,8 @@ pub(super) enum ClaimerMessage {
     BeginEnded,
     /// A claimed job has waited for a worker for too long.
     GiveBack,
+    /// The jobs of the next claim have gathered.
+    Gathered,
 }
 
 /// Messages of a worker.
