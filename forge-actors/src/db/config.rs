@@ -68,7 +68,7 @@ impl Default for DatabaseConfig {
             write_connections_max: 16,
             read_connections_max: 16,
             lock_connections_max: 4,
-            job_connections_max: 4,
+            job_connections_max: 6,
             control_connections_max: 4,
             acquire_timeout: secs(3),
             connect_timeout: secs(2),

@@ -10,7 +10,7 @@ use super::error::DatabaseError;
 
 /// The connection of elections, which belongs to no pool.
 const ELECTION_CONNECTIONS: usize = 1;
-/// The smallest pool for calls with which a node serves: one call may wait for a lock while another works.
+/// The smallest pool with which a node serves: one user may wait for a lock while another works.
 const POOL_LEAST: usize = 2;
 
 /// The connections of one node and of the server.
@@ -49,13 +49,18 @@ pub enum LimitScope {
     Database,
 }
 
-/// Sizes of the pools for calls.
+/// Sizes of the pools that are reduced where the server grants few connections: first those for calls, and
+/// when too few are left for these, the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallPools {
     /// Connections for mutations.
     pub write: usize,
     /// Connections for queries.
     pub read: usize,
+    /// Connections of the job subsystem.
+    pub jobs: usize,
+    /// Connections for advisory locks.
+    pub locks: usize,
 }
 
 /// The connections that a node keeps for itself, whatever the size of its pools for calls; `live` are those
@@ -65,9 +70,22 @@ fn kept(config: &DatabaseConfig, live: usize) -> usize {
     own + live + ELECTION_CONNECTIONS
 }
 
+/// The configuration of a node to which the server grants few connections.
+fn with_least(config: &DatabaseConfig) -> DatabaseConfig {
+    DatabaseConfig {
+        lock_connections_max: config.lock_connections_max.min(POOL_LEAST),
+        job_connections_max: config.job_connections_max.min(POOL_LEAST),
+        ..config.clone()
+    }
+}
+
 /// The pools for calls of a node that may open `granted` connections at most, with `live` of them for live
 /// queries; `None` when so few are left for calls that the node cannot serve.
 fn call_pools(config: &DatabaseConfig, live: usize, granted: usize) -> Option<CallPools> {
+    divide(config, live, granted).or_else(|| divide(&with_least(config), live, granted))
+}
+
+fn divide(config: &DatabaseConfig, live: usize, granted: usize) -> Option<CallPools> {
     let left = granted.saturating_sub(kept(config, live));
     if left < 2 * POOL_LEAST {
         return None;
@@ -75,7 +93,8 @@ fn call_pools(config: &DatabaseConfig, live: usize, granted: usize) -> Option<Ca
     let (write_max, read_max) = (config.write_connections_max, config.read_connections_max);
     // What one pool does not take is for the other one.
     let write = (left / 2).max(left.saturating_sub(read_max)).min(write_max);
-    Some(CallPools { write, read: (left - write).min(read_max) })
+    let (jobs, locks) = (config.job_connections_max, config.lock_connections_max);
+    Some(CallPools { write, read: (left - write).min(read_max), jobs, locks })
 }
 
 impl LimitScope {
@@ -143,19 +162,20 @@ impl Database {
             return Ok(());
         }
         let address = self.address();
-        let least = kept(self.config(), self.live_connections_max()) + 2 * POOL_LEAST;
-        let CallPools { write, read } =
-            pools.ok_or(DatabaseError::TooFewConnections { address, granted, least })?;
+        let least = kept(&with_least(self.config()), self.live_connections_max()) + 2 * POOL_LEAST;
+        let pools = pools.ok_or(DatabaseError::TooFewConnections { address, granted, least })?;
         tracing::warn!(
             node_connections = node,
             granted,
-            write_connections = write,
-            read_connections = read,
+            write_connections = pools.write,
+            read_connections = pools.read,
+            job_connections = pools.jobs,
+            lock_connections = pools.locks,
             limit = scope.name(),
-            "the server grants fewer connections than this node may open: the pools for calls are reduced; \
+            "the server grants fewer connections than this node may open: its pools are reduced; \
              raise the limit, or lower database.write_connections_max and database.read_connections_max"
         );
-        self.resize_call_pools(write, read);
+        self.resize(pools);
         Ok(())
     }
 }
@@ -170,16 +190,21 @@ mod tests {
         let check = |config: &DatabaseConfig, granted: usize, expected: Option<(usize, usize)>| {
             let pools = call_pools(config, 3, granted);
             assert_eq!(pools.map(|pools| (pools.write, pools.read)), expected, "{granted}");
-            assert!(pools.is_none_or(|pools| pools.write + pools.read + kept(config, 3) <= granted));
+            let all = |pools: CallPools| {
+                pools.write + pools.read + pools.jobs + pools.locks + config.control_connections_max + 3 + 1
+            };
+            assert!(pools.is_none_or(|pools| all(pools) <= granted));
         };
-        check(&config, 200, Some((16, 16)));
-        check(&config, 48, Some((16, 16)));
-        check(&config, 47, Some((15, 16)));
-        check(&config, 21, Some((2, 3)));
-        check(&config, 20, Some((2, 2)));
-        check(&config, 19, None);
+        check(&config, 220, Some((16, 16)));
+        check(&config, 50, Some((16, 16)));
+        check(&config, 49, Some((15, 16)));
+        check(&config, 23, Some((2, 3)));
+        check(&config, 22, Some((2, 2)));
+        check(&config, 21, Some((4, 5)));
+        check(&config, 16, Some((2, 2)));
+        check(&config, 15, None);
         check(&config, 0, None);
         let readers = DatabaseConfig { write_connections_max: 2, read_connections_max: 40, ..config };
-        check(&readers, 46, Some((2, 28)));
+        check(&readers, 48, Some((2, 28)));
     }
 }

@@ -17,6 +17,7 @@ use crate::subsystem::DatabaseUsage;
 use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
+use super::connections::CallPools;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN, is_read_only_server, no_answer};
 use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
@@ -178,7 +179,7 @@ impl Database {
         Db::pooled(self.0.live.clone(), true)
     }
 
-    /// Single statements of the job subsystem: claims, promotions, rescues and results.
+    /// Statements of the job subsystem: claims, promotions, rescues and results.
     pub fn jobs(&self) -> Db {
         Db::pooled(self.0.jobs.clone(), false)
     }
@@ -216,6 +217,14 @@ impl Database {
         self.begin_on(&self.0.write, options).await
     }
 
+    /// Begins a transaction of the job subsystem, on a session of its pool.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin).
+    pub async fn begin_of_jobs(&self, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {
+        self.begin_on(&self.0.jobs, options).await
+    }
+
     /// Begins a read-only snapshot for several statements, on a session of the read pool.
     ///
     /// # Errors
@@ -246,11 +255,13 @@ impl Database {
         self.0.live.size_max()
     }
 
-    /// Changes the sizes of the pools for calls. A session beyond them that is in use now is closed when it
-    /// is returned.
-    pub(super) fn resize_call_pools(&self, write: usize, read: usize) {
+    /// Changes the sizes of pools. A session beyond them that is in use now is closed when it is returned.
+    pub(super) fn resize(&self, sizes: CallPools) {
+        let CallPools { write, read, jobs, locks } = sizes;
         self.0.write.resize(write);
         self.0.read.resize(read);
+        self.0.jobs.resize(jobs);
+        self.0.locks.resize(locks);
     }
 
     async fn begin_on(&self, pool: &Pool, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {

@@ -7,8 +7,8 @@
 //!     └─ permanent error, or start_timeout is over: the start fails
 //! ```
 //!
-//! The monitor pings once a second while calls or duties use the database, and every five seconds while none
-//! does; the heartbeat of the node, every two seconds, still notices a broken connection between two pings.
+//! The monitor pings once a second while calls use the database three times a second or more, and every five
+//! seconds otherwise; the heartbeat of the node, every two seconds, still notices a broken connection between two pings.
 //! It pings at once when a session broke or was refused a write, and up to ten times a second while the
 //! database is not up. A ping asks whether the server takes writes, and which commits wait for a synchronous
 //! standby: one that does so for longer than 5 s is published at the next ping as a [`CommitWait`], which
@@ -39,7 +39,7 @@ use super::state::{DatabaseState, ServerMode, ServerReport};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Uses of the database between two pings by which it counts as used. The duties of an idle node make one
+/// Uses of the database in a second by which it counts as used. The duties of an idle node make one
 /// or two.
 const BUSY_FROM: u32 = 3;
 /// Pauses between pings while the database is not up.
@@ -145,7 +145,7 @@ impl Monitor {
         spec
     }
 
-    /// Pings, unless nobody has used the database since the last ping, which was a short while ago.
+    /// Pings, unless hardly anybody has used the database, and the last ping was a short while ago.
     async fn ping_if_due(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
         let is_well = state.failures == 0
             && self.database.state().borrow().is_up()

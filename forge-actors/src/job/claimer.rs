@@ -47,6 +47,9 @@ const GATHER_FROM: usize = 3;
 /// How long the next jobs gather then: a claim costs the server and the node as much as dozens of jobs.
 const GATHER: Duration = millis(3);
 
+/// A promotion that took longer does not say that a lease has run out; the next one may.
+const SLOW_PROMOTION: Duration = secs(2);
+
 /// How long a claimer that stops waits for the statements that are under way.
 const LAST_STATEMENT_WAIT: Duration = secs(2);
 
@@ -329,7 +332,8 @@ impl Claimer {
                 self.add_queues(state, &promoted.waiting);
                 let with_work = promoted.queues.union(&promoted.waiting);
                 state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
-                if promoted.has_expired {
+                // One that took so long has met an outage, in which no node could renew its leases.
+                if promoted.has_expired && sent.elapsed() < SLOW_PROMOTION {
                     self.shared.has_expired.store(true, Ordering::Release);
                 }
                 if promoted.has_blocked {

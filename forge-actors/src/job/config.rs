@@ -53,7 +53,8 @@ pub struct JobConfig {
     /// The folder in which this node keeps jobs that were dispatched with `ctx.dispatch_buffered` while the
     /// database was away, relative to that of the configuration file.
     pub buffer: PathBuf,
-    /// Bytes of jobs that this node keeps there at a time; further ones are refused. 0 turns the buffer off.
+    /// Bytes of jobs that this process keeps there at a time, beside what an earlier one has left; further
+    /// ones are refused. 0 turns the buffer off.
     pub buffer_bytes_max: u64,
     /// Lines of `ctx.log` that are kept of each job, the last ones; with 0 they are in the node's log alone.
     pub log_lines_max: u32,

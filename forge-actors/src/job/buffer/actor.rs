@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::dispatch::{BufferPart, FileProgress};
 use super::file::{BufferFile, blocking};
@@ -14,10 +15,12 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
-use crate::kernel::time::{millis, secs};
+use crate::kernel::time::{millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, Context, Timer};
 use crate::test_signals::{Step, pause_point};
 
+/// Between two looks for files of processes that have ended since this one started.
+const TAKEOVER_EVERY: Duration = minutes(1);
 /// Between two dispatches that fail.
 const BACKOFF: Backoff = Backoff::exponential(millis(250), secs(10));
 /// Jobs that calls have put and that are written together.
@@ -36,6 +39,8 @@ pub(super) enum BufferMessage {
     Written(Option<BufferFile>),
     /// The dispatch of a part has ended: how far the file is dispatched, and the failure that stopped it.
     Dispatched(FileProgress, Result<(), Fault>),
+    /// Time to look for files of processes that have ended meanwhile.
+    TakeoverDue,
     /// The pause after a failure is over.
     PauseEnded,
 }
@@ -55,6 +60,8 @@ pub(super) struct KeeperState {
     progress: FileProgress,
     failures: u32,
     pause: Option<Timer>,
+    /// The next looks for files of processes that have ended.
+    _look: Option<Timer>,
 }
 
 impl BufferKeeper {
@@ -274,7 +281,8 @@ impl Actor for BufferKeeper {
             }
         });
         self.take_over(cx);
-        Ok(KeeperState::default())
+        let look = cx.send_every(TAKEOVER_EVERY, || BufferMessage::TakeoverDue);
+        Ok(KeeperState { _look: Some(look), ..KeeperState::default() })
     }
 
     async fn handle(
@@ -285,7 +293,7 @@ impl Actor for BufferKeeper {
     ) -> Result<(), ActorError> {
         match message {
             BufferMessage::Waiting => {}
-            BufferMessage::DatabaseChanged => self.take_over(cx),
+            BufferMessage::DatabaseChanged | BufferMessage::TakeoverDue => self.take_over(cx),
             BufferMessage::TakenOver(files) => self.taken_over(state, files),
             BufferMessage::Written(own) => {
                 state.is_writing = false;

@@ -142,9 +142,13 @@ impl BufferFile {
         Ok(LineReader { file: File::open(&self.path)?, end: self.len })
     }
 
-    /// True when the file has been deleted.
+    /// True when the file has been deleted, or moved away.
     pub(super) fn is_gone(&self) -> bool {
-        self.file.metadata().is_ok_and(|data| data.nlink() == 0)
+        let Ok(own) = self.file.metadata() else { return false };
+        match fs::symlink_metadata(&self.path) {
+            Ok(there) => there.ino() != own.ino(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// Deletes the file, so that no crash of the machine brings it back.

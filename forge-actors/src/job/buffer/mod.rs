@@ -24,12 +24,14 @@
 //!   file was deleted, for a process that still has it open, and without a deletion for a year after the last
 //!   dispatch. A file that is dispatched in part and comes back later than that is dispatched from its
 //!   beginning, as is every file without a row.
-//! - The buffer is bounded: at `jobs.buffer_bytes_max` dispatches are refused, as without a buffer.
+//! - The file of a process is bounded: at `jobs.buffer_bytes_max` dispatches are refused, as without a
+//!   buffer.
 //!
 //! A job that the database refuses is set aside in a file beside, and said in the log; the others go on. It
 //! is on the disk there before the row says that its line is done, so that a crash between the two may set it
-//! aside twice. A node that starts takes over the files of processes that have ended (`file.rs`). While the
-//! database is away again, the dispatch begins anew where it was. Appends never wait for the dispatch.
+//! aside twice. A node takes over the files of processes that have ended, when it starts and once a minute
+//! (`file.rs`). While the database is away again, the dispatch begins anew where it was. Appends never wait
+//! for the dispatch.
 //!
 //! The version before has no buffer. After a roll back to it, files wait on the disk for this version; their
 //! rows go when the migration of the table is taken back too.
@@ -69,7 +71,7 @@ pub struct JobBuffer {
 pub struct BufferPlace {
     /// The folder of the files.
     pub folder: PathBuf,
-    /// Bytes of the node's file; with 0 no job is buffered.
+    /// Bytes of the file of this process; with 0 no job is buffered.
     pub bytes_max: u64,
 }
 

@@ -2,5 +2,4 @@
 -- how many at most. Reads the whole index forge_jobs_held, which holds the claimed and running jobs; no lock.
 SELECT id FROM forge_jobs
 WHERE node_id IS NOT NULL AND lease_until < now()
-ORDER BY id
 LIMIT $1

@@ -17,7 +17,11 @@ WITH open AS MATERIALIZED (
     WHERE NOT EXISTS (
         SELECT FROM forge_job_dependencies
         WHERE waiter_id = waiter.id
-          AND (ended IS NULL OR kind = 'step' AND ended <> 'completed' AND NOT broke)
+          AND (
+              ended IS NULL
+              OR kind = 'step' AND ended <> 'completed' AND NOT broke
+                 AND EXISTS (SELECT FROM forge_job_history WHERE id = job_id)
+          )
     )
 )
 SELECT (SELECT waiter_id FROM last WHERE (SELECT count(*) FROM open) >= $3) AS next_waiter,

@@ -1,16 +1,17 @@
--- Called by job/store for the claimer. Index forge_jobs_scheduled. Locks the rows whose time has come, and
+-- Called by job/store for the claimer. Index forge_jobs_scheduled; the rows are taken by their places, as in
+-- sql/claim_jobs.sql. Locks the rows whose time has come, and
 -- skips rows that other nodes make ready. A statement does not see its own writes, so the next scheduled job
 -- is looked for beyond now(). The queues with ready jobs that nothing holds are found in the index
 -- forge_jobs_claimable, by a walk from queue to queue; jobs that a limit blocks in forge_jobs_blocked, and
 -- leases that have run out by a look at all that are held.
 WITH RECURSIVE due AS (
-    SELECT id FROM forge_jobs
+    SELECT ctid AS tid FROM forge_jobs
     WHERE NOT ready AND run_at <= now()
     ORDER BY run_at
     LIMIT 1000
     FOR UPDATE SKIP LOCKED
 ), promoted AS (
-    UPDATE forge_jobs job SET ready = true FROM due WHERE job.id = due.id RETURNING job.queue
+    UPDATE forge_jobs SET ready = true WHERE ctid = ANY (ARRAY(SELECT tid FROM due)) RETURNING queue
 ), walk AS (
     (SELECT queue FROM forge_jobs WHERE ready AND node_id IS NULL ORDER BY queue LIMIT 1)
     UNION ALL

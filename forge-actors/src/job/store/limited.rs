@@ -58,7 +58,7 @@ impl JobStore {
         limits: &LimitTable,
     ) -> Result<LimitedClaim, Fault> {
         for _ in 0..LOCK_TRIES {
-            let tx = self.database.begin(TransactionOptions::new("forge.jobs", CLAIM_LIMIT)).await?;
+            let tx = self.database.begin_of_jobs(TransactionOptions::new("forge.jobs", CLAIM_LIMIT)).await?;
             let claimed = claim_limited(&tx.db(), jobs, claimant, limits).await;
             if let Some(claim) = end(tx, claimed).await? {
                 return Ok(claim);
@@ -73,7 +73,7 @@ impl JobStore {
     pub(super) async fn insert_keys(&self, keys: impl Iterator<Item = &str>) -> Result<(), Fault> {
         let keys: BTreeSet<&str> = keys.collect();
         let insert = sqlx::query(include_str!("../sql/insert_limit_keys.sql"));
-        insert.bind(keys.into_iter().collect::<Vec<_>>()).execute(&self.database.writer()).await?;
+        insert.bind(keys.into_iter().collect::<Vec<_>>()).execute(&self.database.jobs()).await?;
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ impl JobStore {
         limits: &LimitTable,
         fitting: impl Fn(Vec<LimitedJob>) -> Vec<LimitedJob>,
     ) -> Result<Option<LimitedClaim>, Fault> {
-        let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
+        let tx = self.database.begin_of_jobs(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
         // Keys without a row, whose jobs the next claim takes.
         let mut missing: Vec<String> = Vec::new();

@@ -170,7 +170,7 @@ impl JobStore {
     /// Rescues the jobs of a batch lease that has run out, but for `left_out`. Two statements, because the
     /// second one must see what the transactions have written that the first one has waited for.
     async fn rescue_but(&self, lease: LeaseId, left_out: &[JobId]) -> Result<Rescued, Fault> {
-        let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
+        let tx = self.database.begin_of_jobs(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
         let rescued = async {
             let locked: Vec<LeaseId> = sqlx::query_scalar(include_str!("../sql/lock_expired_leases.sql"))

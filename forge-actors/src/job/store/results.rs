@@ -203,7 +203,7 @@ async fn write_release(
     columns: ResultColumns<'_>,
     are_lost: bool,
 ) -> Result<Vec<JobId>, Fault> {
-    let tx = database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
+    let tx = database.begin_of_jobs(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
     let written = release_on(&tx.db(), &leases, columns, are_lost).await;
     end(tx, written).await
 }

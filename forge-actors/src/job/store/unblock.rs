@@ -83,7 +83,7 @@ impl JobStore {
         known: &BTreeMap<&str, (&OpenKey, HandlerLimits)>,
         names: &[String],
     ) -> Result<Option<BTreeSet<Arc<str>>>, Fault> {
-        let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
+        let tx = self.database.begin_of_jobs(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
         let unblocked = async {
             let has_rates = known.values().any(|(open, _)| open.kind == LimitKind::Rate);

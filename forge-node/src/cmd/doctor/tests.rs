@@ -31,7 +31,7 @@ fn handlers_that_no_module_names_are_found() {
 #[test]
 fn connections_that_the_server_does_not_grant_are_found() {
     let check = |granted: usize, nodes: usize, pools: Option<(usize, usize)>, level: Level, part: &str| {
-        let pools = pools.map(|(write, read)| CallPools { write, read });
+        let pools = pools.map(|(write, read)| CallPools { write, read, jobs: 6, locks: 4 });
         let limit = ConnectionGrant { scope: LimitScope::Database, granted, nodes };
         let finding =
             connection_finding(ConnectionLimits { node: 44, lowest: limit, tightest: limit, pools });
