@@ -175,7 +175,7 @@ impl Database {
             "the server grants fewer connections than this node may open: its pools are reduced; \
              raise the limit, or lower database.write_connections_max and database.read_connections_max"
         );
-        self.resize(pools);
+        self.resize(pools.write, pools.read, pools.jobs, pools.locks);
         Ok(())
     }
 }

@@ -17,7 +17,6 @@ use crate::subsystem::DatabaseUsage;
 use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
-use super::connections::CallPools;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN, is_read_only_server, no_answer};
 use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
@@ -256,8 +255,7 @@ impl Database {
     }
 
     /// Changes the sizes of pools. A session beyond them that is in use now is closed when it is returned.
-    pub(super) fn resize(&self, sizes: CallPools) {
-        let CallPools { write, read, jobs, locks } = sizes;
+    pub(super) fn resize(&self, write: usize, read: usize, jobs: usize, locks: usize) {
         self.0.write.resize(write);
         self.0.read.resize(read);
         self.0.jobs.resize(jobs);

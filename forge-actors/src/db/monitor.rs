@@ -8,13 +8,13 @@
 //! ```
 //!
 //! The monitor pings once a second while calls use the database three times a second or more, and every five
-//! seconds otherwise; the heartbeat of the node, every two seconds, still notices a broken connection between two pings.
-//! It pings at once when a session broke or was refused a write, and up to ten times a second while the
-//! database is not up. A ping asks whether the server takes writes, and which commits wait for a synchronous
-//! standby: one that does so for longer than 5 s is published at the next ping as a [`CommitWait`], which
-//! ends by itself. A standby and a server that was made read-only answer, so their sessions last; after a
-//! switch-over they lead to the wrong server. Once the state is `ReadOnly`, each ping therefore uses a new
-//! connection.
+//! seconds otherwise; the heartbeat of the node, every two seconds, still notices a broken connection between
+//! two pings. It pings at once when a session broke or was refused a write, and up to ten times a second
+//! while the database is not up. A ping asks whether the server takes writes, and which commits wait for a
+//! synchronous standby: one that does so for longer than 5 s is published at the next ping as a
+//! [`CommitWait`], which ends by itself. A standby and a server that was made read-only answer, so their
+//! sessions last; after a switch-over they lead to the wrong server. Once the state is `ReadOnly`, each ping
+//! therefore uses a new connection.
 //!
 //! An outage is published and never a crash: a failed ping is not an error of this actor.
 

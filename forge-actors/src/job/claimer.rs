@@ -41,8 +41,8 @@ const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 /// Queues that one node serves.
 const QUEUES_MAX: usize = 1_000;
 
-/// A claim that brought so many jobs, and emptied its queue, shows that jobs come in faster than claims can be
-/// sent.
+/// A claim that brought so many jobs, and emptied its queue, shows that jobs come in faster than claims can
+/// be sent.
 const GATHER_FROM: usize = 3;
 /// How long the next jobs gather then: a claim costs the server and the node as much as dozens of jobs.
 const GATHER: Duration = millis(3);

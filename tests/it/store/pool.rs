@@ -285,7 +285,7 @@ async fn pools_shrink_to_what_the_server_grants_and_a_node_without_any_is_refuse
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     let limits = scratch.database.connection_limits().await.unwrap();
     let own = ConnectionGrant { scope: LimitScope::Database, granted: 20, nodes: 1 };
-    assert_eq!((limits.node, limits.lowest), (44, own), "nodes of other databases do not count");
+    assert_eq!((limits.node, limits.lowest), (50, own), "nodes of other databases do not count");
     limit(-1).await;
     scratch.drop().await;
 }

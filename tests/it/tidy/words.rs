@@ -188,6 +188,16 @@ fn every_statement_says_who_calls_it() {
 }
 
 #[test]
+fn statements_are_ascii() {
+    let statements =
+        TREE.iter().filter(|file| file.path.ends_with(".sql") && !file.path.starts_with("tests/"));
+    let why = "a database whose encoding lacks the character refuses the statement, also in a comment";
+    let lines = statements.flat_map(|file| file.text.lines().enumerate().map(move |line| (file, line)));
+    let foreign = lines.filter(|(_, (_, line))| !line.is_ascii());
+    none(foreign.map(|(file, (at, _))| Finding::new(&file.path, at + 1, "not ASCII", why)).collect());
+}
+
+#[test]
 fn comments_draw_no_lines() {
     let banners = ["// ---", "// ===", "// ***", "//---", "//==="];
     none(occurrences(|file| file.path.ends_with(".rs"), &banners, "a file that needs chapters is two files"));

@@ -8,7 +8,7 @@
 -- attempt is its last one is claimed on its own row, where the begin is written: it never starts twice. Reads
 -- the index forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows that others
 -- have locked.
--- The plan is kept (Database::jobs): `ctid = ANY (ARRAY(…))` is read by place under every plan, where a join
+-- The plan is kept (Database::jobs): `ctid = ANY (ARRAY(ids))` is read by place under every plan, where a join
 -- by id might read the whole table, and so is `LIMIT (SELECT $3)` planned alike for every $3. The locks of
 -- `next` keep the places; a row that was changed after the statement had begun is left for the next claim.
 WITH next AS (
