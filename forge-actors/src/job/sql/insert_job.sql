@@ -3,6 +3,8 @@
 -- concurrency limit, $13 of its rate limit, each may be null; $14 time limit; $15 whether another job waits
 -- for it. Appends to forge_jobs and its indexes; locks only its own row. A job that is due waits behind the
 -- others that a limit of its own blocks (index forge_jobs_blocked), out of reach of promotions and claims.
+-- A job without a key looks for none, and the order keeps the look in the index: when most jobs are blocked,
+-- the server would look for a key from the beginning of the table.
 INSERT INTO forge_jobs (
     id, name, queue, priority, attempts_max, ready, run_at, args, identity, trace, batched,
     concurrency_key, rate_key, timeout_ms, blocked_by, due_at, awaited
@@ -21,7 +23,11 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN NOT due.now THEN NULL
-        WHEN EXISTS (SELECT FROM forge_jobs WHERE blocked_by = $12) THEN $12
-        WHEN EXISTS (SELECT FROM forge_jobs WHERE blocked_by = $13) THEN $13
+        WHEN $12 IS NOT NULL AND (
+            SELECT blocked_by FROM forge_jobs WHERE blocked_by >= $12 ORDER BY blocked_by LIMIT 1
+        ) = $12 THEN $12
+        WHEN $13 IS NOT NULL AND (
+            SELECT blocked_by FROM forge_jobs WHERE blocked_by >= $13 ORDER BY blocked_by LIMIT 1
+        ) = $13 THEN $13
     END AS by
 ) AS blocked

@@ -4,6 +4,8 @@
 -- lease, $12 keys of concurrency limits, $13 of rate limits, $14 time limits, $15 whether other jobs wait for
 -- them. Appends to forge_jobs and its indexes; locks only its own rows. As sql/insert_job.sql, jobs of a
 -- blocked key are blocked.
+-- A job without a key looks for none, and the order keeps the look in the index: when most jobs are blocked,
+-- the server would look for a key from the beginning of the table.
 INSERT INTO forge_jobs (
     id, name, queue, priority, attempts_max, ready, run_at, args, identity, trace, batched,
     concurrency_key, rate_key, timeout_ms, blocked_by, due_at, awaited
@@ -30,9 +32,15 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN NOT due.now THEN NULL
-        WHEN EXISTS (SELECT FROM forge_jobs waiting WHERE waiting.blocked_by = job.concurrency_key)
+        WHEN job.concurrency_key IS NOT NULL
+             AND (
+                 SELECT blocked_by FROM forge_jobs WHERE blocked_by >= job.concurrency_key ORDER BY blocked_by LIMIT 1
+             ) = job.concurrency_key
             THEN job.concurrency_key
-        WHEN EXISTS (SELECT FROM forge_jobs waiting WHERE waiting.blocked_by = job.rate_key)
+        WHEN job.rate_key IS NOT NULL
+             AND (
+                 SELECT blocked_by FROM forge_jobs WHERE blocked_by >= job.rate_key ORDER BY blocked_by LIMIT 1
+             ) = job.rate_key
             THEN job.rate_key
     END AS by
 ) AS blocked
