@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::kernel::commit::{TableId, Xid};
+use crate::kernel::commit::{Receipt, TableId, Xid};
 use crate::kernel::envelope::Topics;
 use crate::kernel::merge_slot::MergeSlot;
 
@@ -155,6 +155,14 @@ impl Hint {
     /// A hint without a transaction id.
     pub fn of<T: Into<Topic>>(topics: impl IntoIterator<Item = T>) -> Self {
         Self { xid: None, topics: topics.into_iter().collect() }
+    }
+
+    /// The hint about a commit, which also woke `queues`.
+    pub fn of_commit<T: Into<Topic>>(receipt: Receipt, queues: impl IntoIterator<Item = T>) -> Self {
+        let Receipt { xid, tables } = receipt;
+        let mut topics = TopicSet::from_iter(tables);
+        topics.extend(queues);
+        Self { xid, topics }
     }
 
     fn merge(&mut self, other: Self) {

@@ -110,11 +110,9 @@ impl Registry {
     async fn write_and_read(&self, state: &mut RegistryState) -> sqlx::Result<()> {
         let (db, node_state) = (self.db(), *self.shared.node_state.borrow());
         let clock = self.database.clock();
-        let beaten = match state.joined {
-            true => store::beat(&db, self.identity.id, node_state, clock).await?,
-            false => None,
-        };
-        let mut nodes = match beaten {
+        let listed =
+            if state.joined { store::beat(&db, self.identity.id, node_state, clock).await? } else { None };
+        let mut nodes = match listed {
             Some(nodes) => nodes,
             None => {
                 if state.joined {

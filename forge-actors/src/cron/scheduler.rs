@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::app::cron::CronRun;
 use crate::app::{Catalog, Meta};
-use crate::change::{Hint, HintHub, TopicSet};
+use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::job::admin;
@@ -173,9 +173,8 @@ impl Scheduler {
         let has_waiting = written.has_waiting || open.iter().any(|run| run.job.is_none());
         let dispatched = Dispatched { next_due_secs, has_waiting, ..written };
         if !dispatched.queues.is_empty() {
-            let mut topics = TopicSet::from_iter(receipt.tables);
-            topics.extend(dispatched.queues.iter().map(Arc::clone));
-            self.hints.publish(Hint { xid: receipt.xid, topics });
+            let queues = dispatched.queues.iter().map(Arc::clone);
+            self.hints.publish(Hint::of_commit(receipt, queues));
         }
         Ok(dispatched)
     }

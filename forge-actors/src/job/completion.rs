@@ -16,7 +16,7 @@ use super::store::{self, JobRecord};
 use crate::app::job::{Attempt, RunningAttempt, WaitedJob};
 use crate::app::job_end::JobEnd;
 use crate::app::log::{JobLogLevel, KeepLines};
-use crate::change::{Hint, TopicSet};
+use crate::change::Hint;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
@@ -79,10 +79,7 @@ impl JobCompletion {
         self.suspended.store(true, Ordering::Release);
         self.shared.free_slots(&self.record);
         self.report(false);
-        let mut topics = TopicSet::from_iter(receipt.tables);
-        topics.extend(queues);
-        topics.extend(woken);
-        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
+        self.shared.hints.publish(Hint::of_commit(receipt, queues.into_iter().chain(woken)));
         Ok(())
     }
 
@@ -123,9 +120,7 @@ impl JobCompletion {
         pause_point(Step::JobCommitted, &self.record.name).await;
         self.committed.store(true, Ordering::Release);
         self.report(true);
-        let mut topics = TopicSet::from_iter(receipt.tables);
-        topics.extend(queues);
-        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
+        self.shared.hints.publish(Hint::of_commit(receipt, queues));
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use super::store::{self, sync_progress};
 use crate::app::job::{DependencyKind, JobStatus, WaitedJob};
 use crate::app::job_end::JobEnd;
 use crate::app::new_job::NewDependency;
-use crate::change::{Hint, TopicSet};
+use crate::change::Hint;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
@@ -111,9 +111,7 @@ pub(super) async fn record_ends(shared: &JobShared, ended: &[JobId]) -> Result<(
     let batch = write_by_halves(ended.len(), settle).await?;
     log_refused(ended, &batch.refused);
     for (receipt, settled) in batch.written {
-        let mut topics = TopicSet::from_iter(receipt.tables);
-        topics.extend(settled.queues);
-        shared.hints.publish(Hint { xid: receipt.xid, topics });
+        shared.hints.publish(Hint::of_commit(receipt, settled.queues));
     }
     Ok(())
 }

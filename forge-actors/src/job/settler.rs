@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Something is open while a followed job is not finished, or a job waits for jobs: only then an end can be
-//! missed. The signs are a new term, a change of the table of progress (somebody follows a job), and leases
+//! missed. The signs are a new term, a change of the table of progress (a client follows a job), and leases
 //! of a lost node that the rescuer of this node has seen. A run first reads the signs, which are in memory;
 //! it sends statements only when a check is due.
 
@@ -138,9 +138,7 @@ impl Settler {
         let woken = dependencies::wake(&db, &missed.stranded).await?;
         let receipt = transaction.commit().await?;
         self.progress = unsettled.next;
-        let mut topics = TopicSet::from_iter(receipt.tables);
-        topics.extend(woken);
-        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
+        self.shared.hints.publish(Hint::of_commit(receipt, woken));
         let ended: Vec<JobId> = missed.jobs.iter().chain(&missed.parents).copied().collect();
         self.record_ends(term, &ended).await?;
         self.dependencies = missed.next;
@@ -167,9 +165,7 @@ impl Settler {
         let transaction = self.begin(term).await?;
         let settled = dependencies::settle(&transaction.db(), ended).await?;
         let receipt = transaction.commit().await?;
-        let mut topics = TopicSet::from_iter(receipt.tables);
-        topics.extend(settled.queues);
-        Ok(Hint { xid: receipt.xid, topics })
+        Ok(Hint::of_commit(receipt, settled.queues))
     }
 
     async fn begin(&self, term: &Term) -> Result<Transaction, Fault> {

@@ -288,7 +288,7 @@ mod tests {
         let next = BufferFile::create(folder.path(), "a").unwrap();
         assert!(BufferFile::lock(path.clone(), second).unwrap().is_none());
 
-        // Deleted by somebody else: it takes no jobs, which would be lost.
+        // Deleted by another program: it takes no jobs, which would be lost.
         fs::remove_file(&path).unwrap();
         assert!(next.is_gone());
         let (kept, appended) = next.append(b"1\n", 1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::job_buffer::BufferedJob;
-use crate::change::{Hint, TopicSet};
+use crate::change::Hint;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
@@ -54,9 +54,8 @@ pub(super) async fn dispatch(
         }
     }
     let receipt = tx.commit().await?;
-    let mut topics = TopicSet::from_iter(receipt.tables);
-    topics.extend(jobs.iter().map(|buffered| Arc::<str>::from(buffered.job.queue.as_str())));
-    Ok(LinesOutcome::Dispatched(Hint { xid: receipt.xid, topics }))
+    let queues = jobs.iter().map(|buffered| Arc::<str>::from(buffered.job.queue.as_str()));
+    Ok(LinesOutcome::Dispatched(Hint::of_commit(receipt, queues)))
 }
 
 /// Inserts the jobs of lines if these begin where the dispatched ones end; returns that offset if they do

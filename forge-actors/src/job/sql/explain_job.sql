@@ -6,7 +6,8 @@ SELECT job.name, job.queue, job.priority, job.status::text AS status, job.run_at
        CASE WHEN job.waits_for_jobs THEN (
            SELECT count(*) FROM forge_job_dependencies WHERE waiter_id = job.id AND ended IS NULL
        ) END AS awaited_jobs,
-       step.job_id AS step_id, step.name AS step_name, step.ended::text AS step_status, job.claimed_at, job.finished_at,
+       step.job_id AS step_id, step.name AS step_name, step.ended::text AS step_status, job.claimed_at,
+       job.finished_at,
        job.run_at > now() AND job.blocked_by IS NULL AND job.waits_for_jobs IS NOT TRUE AS is_later,
        settings.paused_at, settings.paused_by, settings.concurrency_max,
        limits.limit_override, limits.opens_at

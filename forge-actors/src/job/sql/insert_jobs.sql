@@ -34,12 +34,16 @@ CROSS JOIN LATERAL (
         WHEN NOT due.now THEN NULL
         WHEN job.concurrency_key IS NOT NULL
              AND (
-                 SELECT blocked_by FROM forge_jobs WHERE blocked_by >= job.concurrency_key ORDER BY blocked_by LIMIT 1
+                 SELECT blocked_by FROM forge_jobs
+                 WHERE blocked_by >= job.concurrency_key
+                 ORDER BY blocked_by LIMIT 1
              ) = job.concurrency_key
             THEN job.concurrency_key
         WHEN job.rate_key IS NOT NULL
              AND (
-                 SELECT blocked_by FROM forge_jobs WHERE blocked_by >= job.rate_key ORDER BY blocked_by LIMIT 1
+                 SELECT blocked_by FROM forge_jobs
+                 WHERE blocked_by >= job.rate_key
+                 ORDER BY blocked_by LIMIT 1
              ) = job.rate_key
             THEN job.rate_key
     END AS by

@@ -151,10 +151,10 @@ pub(super) fn connection_finding(limits: ConnectionLimits) -> Finding {
         None => {
             Finding::bad(Exit::Database, format!("{}: too few to serve", text(lowest)), lowest.scope.help())
         }
-        Some(CallPools { write, read, .. }) if node > lowest.granted => {
+        Some(CallPools { write, read, jobs, locks }) if node > lowest.granted => {
             let pools = format!(
                 "a node starts with write_connections_max reduced to {write} and read_connections_max to \
-                 {read}"
+                 {read}; job_connections_max is {jobs} then, and lock_connections_max {locks}"
             );
             Finding::note(format!("{}: {pools}", text(lowest)), lowest.scope.help())
         }

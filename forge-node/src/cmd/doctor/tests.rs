@@ -48,6 +48,8 @@ fn connections_that_the_server_does_not_grant_are_found() {
         Level::Note,
         "write_connections_max reduced to 2 and read_connections_max to 3",
     );
+    let others = "job_connections_max is 6 then, and lock_connections_max 4";
+    check(17, 1, Some((2, 3)), Level::Note, others);
     check(10, 0, None, Level::Bad, "too few to serve");
 }
 
