@@ -28,7 +28,7 @@ pub(super) const TICKS: &str = "create table probe_ticks (
     );
     create index on probe_ticks (cron, scheduled_at)";
 
-async fn database() -> Database {
+pub(super) async fn database() -> Database {
     let database = Database::create().await;
     database.execute(TICKS).await;
     database
@@ -43,14 +43,21 @@ async fn leader(database: &Database) -> Option<(String, i64)> {
 }
 
 /// Waits for a leader with a higher epoch than `after`.
-async fn await_leader(database: &Database, after: i64) -> (String, i64) {
+pub(super) async fn await_leader(database: &Database, after: i64) -> (String, i64) {
     until(&format!("crons are led in an epoch above {after}"), LONG, || async {
         leader(database).await.filter(|(_, epoch)| *epoch > after)
     })
     .await
 }
 
-async fn schedule(node: &Node, name: &str, expression: &str, overlap: &str, catch_up: u32, ms: u32) {
+pub(super) async fn schedule(
+    node: &Node,
+    name: &str,
+    expression: &str,
+    overlap: &str,
+    catch_up: u32,
+    ms: u32,
+) {
     let args =
         json!({ "name": name, "expression": expression, "overlap": overlap, "catchUp": catch_up, "ms": ms });
     let reply = node.call("crons.schedule", args, Some(&probe::token("ana"))).await;
@@ -68,7 +75,7 @@ async fn count(database: &Database, sql: &str) -> i64 {
 }
 
 /// Waits until so many more times of a cron have come.
-async fn await_times(database: &Database, more: i64) {
+pub(super) async fn await_times(database: &Database, more: i64) {
     let goal = count(database, "forge_cron_runs").await + more;
     until(&format!("{goal} times have come"), LONG, || async {
         (count(database, "forge_cron_runs").await >= goal).then_some(())
@@ -77,7 +84,7 @@ async fn await_times(database: &Database, more: i64) {
 }
 
 /// Pauses the cron and waits until all of its runs have ended.
-async fn finish(node: &Node, database: &Database, name: &str) {
+pub(super) async fn finish(node: &Node, database: &Database, name: &str) {
     let reply = node.call("crons.pause", json!({ "name": name }), Some(&probe::token("ana"))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     until("all runs have ended", LONG, || async {
@@ -89,7 +96,7 @@ async fn finish(node: &Node, database: &Database, name: &str) {
 
 /// Every second between the first and the last time has one run that had one effect, and the terms of the
 /// runs only grow.
-async fn each_second_ran_once(database: &Database) {
+pub(super) async fn each_second_ran_once(database: &Database) {
     let row = &database
         .rows(
             "select count(*), count(distinct scheduled_at),
