@@ -17,8 +17,7 @@ const FOLDER: &str = ".forge/job-buffer";
 fn folder(home: &Path, database: &Database) -> PathBuf {
     let url = database.url();
     let address = url.rsplit('@').next().unwrap_or(url);
-    let name = address.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
-    home.join(FOLDER).join(name.collect::<String>())
+    home.join(FOLDER).join(address.replace(':', "%3A").replace('/', "%2F"))
 }
 
 /// Has an action dispatch jobs with the keys `<prefix>-<n>`. Returns what became of each.
@@ -240,5 +239,36 @@ async fn a_line_that_cannot_be_read_is_set_aside() {
     let aside = std::fs::read_to_string(folder.join("old.refused")).expect("the line is kept");
     assert_eq!(aside, "{\"of\":\"another version\"}\n", "without the end that was cut off");
     assert!(node.process().stderr().line("a buffered job is set aside").is_some());
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_fails_holds_up_no_other_one() {
+    let postgres = PostgresProcess::start().await;
+    let database = Database::create_in(&postgres.url(), None).await;
+    let home = tempfile::tempdir().expect("make a directory");
+    let folder = folder(home.path(), &database);
+    let mut node = worker_on(&database, "").directory(home.path()).start().await;
+    lose_the_database(&postgres, &node).await;
+    assert_eq!(dispatch(&node, "good", 1).await, ["buffered"]);
+    node.process().signal(Signal::KILL);
+    node.process().ended(PATIENCE).await;
+    // Its only line must be set aside, and cannot be. Its name comes first.
+    std::fs::write(folder.join("0.jobs"), "{\"of\":\"another version\"}\n").expect("write a file");
+    std::fs::create_dir(folder.join("0.refused")).expect("make a directory");
+    postgres.restart().await;
+    let mut node = worker_on(&database, "").directory(home.path()).start().await;
+    await_history(&database, "completed: 1", LONG).await;
+    assert!(
+        node.process()
+            .stderr()
+            .line("dispatching a file of buffered jobs failed; the next takeover")
+            .is_some()
+    );
+    std::fs::remove_dir(folder.join("0.refused")).expect("delete the directory");
+    until("the next takeover sets the line aside", LONG, || async {
+        files(&folder, "jobs").is_empty().then_some(())
+    })
+    .await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

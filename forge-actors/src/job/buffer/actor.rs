@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::dispatch::{BufferPart, FileProgress};
+use super::dispatch::{BufferPart, DispatchError, FileProgress};
 use super::file::{BufferFile, blocking};
 use super::{BufferPlace, BufferShared, WaitingAppend, store};
 use crate::db::database::Database;
@@ -38,7 +38,7 @@ pub(super) enum BufferMessage {
     /// A write has ended: the file of this process, once there is one.
     Written(Option<BufferFile>),
     /// The dispatch of a part has ended: how far the file is dispatched, and the failure that stopped it.
-    Dispatched(FileProgress, Result<(), Fault>),
+    Dispatched(FileProgress, Result<(), DispatchError>),
     /// Time to look for files of processes that have ended meanwhile.
     TakeoverDue,
     /// The pause after a failure is over.
@@ -140,7 +140,7 @@ impl BufferKeeper {
         cx.spawn_message("dispatch", async move {
             let reader = match reader {
                 Ok(reader) => Arc::new(reader),
-                Err(error) => return BufferMessage::Dispatched(progress, Err(Fault::internal(error))),
+                Err(error) => return BufferMessage::Dispatched(progress, Err(error.into())),
             };
             let mut part = BufferPart { reader, refused, progress };
             let dispatched = part.dispatch(&shared).await;
@@ -156,15 +156,25 @@ impl BufferKeeper {
         cx: &Context<BufferMessage>,
         state: &mut KeeperState,
         progress: FileProgress,
-        dispatched: Result<(), Fault>,
+        dispatched: Result<(), DispatchError>,
     ) {
         state.is_dispatching = false;
         state.progress = progress;
         match dispatched {
             Ok(()) => state.failures = 0,
-            Err(fault) => {
+            Err(DispatchError::File(error)) if state.left.iter().any(|file| state.is_under_way(file)) => {
+                let file = std::mem::take(&mut state.progress).name;
+                tracing::warn!(
+                    file,
+                    %error,
+                    "dispatching a file of buffered jobs failed; the next takeover tries again"
+                );
+                // Its lock ends, and the next takeover finds it.
+                state.left.retain(|left| left.name() != file);
+            }
+            Err(error) => {
                 if state.failures == 0 {
-                    let error = error_chain(&fault);
+                    let error = error_chain(&error);
                     tracing::warn!(error, "dispatching buffered jobs failed; retrying");
                 }
                 state.pause =
@@ -179,7 +189,11 @@ impl KeeperState {
     /// The file to dispatch from: the one that is under way, or else the oldest.
     fn file_under_way(&self) -> Option<&BufferFile> {
         let mut files = self.left.iter().chain(&self.own);
-        files.clone().find(|file| file.name() == self.progress.name).or_else(|| files.next())
+        files.clone().find(|file| self.is_under_way(file)).or_else(|| files.next())
+    }
+
+    fn is_under_way(&self, file: &BufferFile) -> bool {
+        self.progress.of(file).is_some()
     }
 
     /// Takes out a file of which nothing is left.

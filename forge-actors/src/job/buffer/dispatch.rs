@@ -1,6 +1,7 @@
 //! The dispatch of a part of a file: its jobs in one transaction, or in several where the database refuses
 //! some of them. Each transaction notes how far the file is dispatched.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -39,6 +40,15 @@ pub(super) struct BufferPart {
     pub(super) progress: FileProgress,
 }
 
+/// Why a part was not dispatched, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DispatchError {
+    #[error("a file of the buffer failed")]
+    File(#[from] io::Error),
+    #[error("the database failed")]
+    Database(#[source] Fault),
+}
+
 /// A line that is set aside.
 struct RefusedLine<'a> {
     line: &'a BufferLine,
@@ -59,9 +69,9 @@ impl FileProgress {
 
 impl BufferPart {
     /// Dispatches the jobs of the part. What the database refuses, or no version can read, is set aside.
-    pub(super) async fn dispatch(&mut self, shared: &BufferShared) -> Result<(), Fault> {
+    pub(super) async fn dispatch(&mut self, shared: &BufferShared) -> Result<(), DispatchError> {
         let (reader, start) = (Arc::clone(&self.reader), self.progress.bytes);
-        let read = blocking(move || reader.read(start)).await.flatten().map_err(Fault::internal)?;
+        let read = blocking(move || reader.read(start)).await.flatten()?;
         let Some(end) = self.dispatch_lines(shared, &read).await? else { return Ok(()) };
         tracing::info!(
             file = self.progress.name,
@@ -70,7 +80,7 @@ impl BufferPart {
             "buffer file resumed at the offset in the database"
         );
         let reader = Arc::clone(&self.reader);
-        let lines = blocking(move || reader.count_lines(end)).await.flatten().map_err(Fault::internal)?;
+        let lines = blocking(move || reader.count_lines(end)).await.flatten()?;
         self.progress.bytes = end;
         self.progress.lines = lines;
         Ok(())
@@ -82,7 +92,7 @@ impl BufferPart {
         &mut self,
         shared: &BufferShared,
         read: &ReadLines,
-    ) -> Result<Option<u64>, Fault> {
+    ) -> Result<Option<u64>, DispatchError> {
         let ReadLines { lines, next } = read;
         let read_jobs: Vec<_> = lines.iter().map(read_job).collect();
         let now = Timestamp::from(SystemTime::now());
@@ -113,7 +123,7 @@ impl BufferPart {
                         }
                         Ok(LinesOutcome::OffsetMismatch(offset)) => return Ok(Some(offset)),
                         Err(fault) if fault.blames_row() && !rows.is_empty() => refusal(jobs[0], &fault),
-                        Err(fault) => return Err(fault),
+                        Err(fault) => return Err(DispatchError::Database(fault)),
                     }
                 }
                 Err(error) => error.to_owned(),
@@ -126,7 +136,7 @@ impl BufferPart {
     }
 
     /// Sets lines aside; those that were so already, before a failure, are not written again.
-    async fn set_aside(&mut self, refused: Vec<RefusedLine<'_>>) -> Result<(), Fault> {
+    async fn set_aside(&mut self, refused: Vec<RefusedLine<'_>>) -> io::Result<()> {
         let is_new = |refused: &RefusedLine<'_>| refused.line.end > self.progress.aside;
         let new: Vec<_> = refused.into_iter().filter(is_new).collect();
         let Some(last) = new.last() else { return Ok(()) };
@@ -136,7 +146,7 @@ impl BufferPart {
         }
         let texts: Vec<_> = new.iter().map(|refused| refused.line.text.clone()).collect();
         let path = self.refused.clone();
-        blocking(move || append_lines(&path, &texts)).await.flatten().map_err(Fault::internal)?;
+        blocking(move || append_lines(&path, &texts)).await.flatten()?;
         self.progress.aside = end;
         Ok(())
     }

@@ -30,8 +30,9 @@
 //! A job that the database refuses is set aside in a file beside, and said in the log; the others go on. It
 //! is on the disk there before the row says that its line is done, so that a crash between the two may set it
 //! aside twice. A node takes over the files of processes that have ended, when it starts and once a minute
-//! (`file.rs`). While the database is away again, the dispatch begins anew where it was. Appends never wait
-//! for the dispatch.
+//! (`file.rs`). One of them that cannot be read, or whose lines cannot be set aside, holds up no other file:
+//! it is given up until the next takeover. While the database is away again, the dispatch begins anew where
+//! it was. Appends never wait for the dispatch.
 //!
 //! The version before has no buffer. After a roll back to it, files wait on the disk for this version; their
 //! rows go when the migration of the table is taken back too.
