@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::paths::AGEING;
 use super::shared::JobShared;
+use crate::change::Hint;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::secs;
 use crate::leader::Term;
@@ -41,8 +42,11 @@ impl Duty for Ageing {
             return Ok(RunReport::NOTHING);
         }
         let tx = term.begin(&self.shared.database, Self::KIND, STATEMENT_TIMEOUT).await?;
-        let raised = self.shared.store.age(&tx.db(), after, RAISED_MAX).await?;
+        let queues = self.shared.store.age(&tx.db(), after, RAISED_MAX).await?;
         tx.commit().await?;
-        Ok(RunReport::handled(raised))
+        let report = RunReport::handled(queues.len() as u64);
+        // A claim skips the rows that are locked here, and takes their queue for empty.
+        self.shared.hints.publish(Hint::of(queues));
+        Ok(report)
     }
 }

@@ -47,4 +47,4 @@ UPDATE forge_jobs job
 SET priority = least(100, job.priority + 25), aged_at = now()
 FROM locked
 WHERE job.id = locked.id
-RETURNING job.id
+RETURNING job.queue
