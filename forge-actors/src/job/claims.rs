@@ -49,7 +49,7 @@ pub(super) async fn claim(
     match claim_limited(shared, &limited, claimant(None)).await {
         Ok(claim) => {
             records.extend(claim.records);
-            shared.unblock_later(claim.opening);
+            shared.unblock_later(claim.opening, claim.full);
             Ok((records, claim.blocked))
         }
         Err(fault) if records.is_empty() => Err(fault),
@@ -82,6 +82,7 @@ async fn claim_limited(
         all.records.extend(claim.records);
         all.blocked += claim.blocked;
         all.opening.extend(claim.opening);
+        all.full.extend(claim.full);
     }
     Ok(all)
 }

@@ -71,7 +71,7 @@ impl JobShared {
             self.read_limited_queues().await?;
             return Ok(None);
         };
-        self.unblock_later(claimed.opening);
+        self.unblock_later(claimed.opening, claimed.full);
         Ok(Some((claimed.records, claimed.blocked)))
     }
 }

@@ -55,6 +55,23 @@ pub(super) struct RateLimit {
     pub(super) per: Duration,
 }
 
+/// Which of a handler's limits a key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitKind {
+    Concurrency,
+    Rate,
+}
+
+/// A key that may let further jobs pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OpenKey {
+    pub(super) kind: LimitKind,
+    /// A handler whose limit the key belongs to.
+    pub(super) handler: String,
+    /// The tenant of the job that has ended: the others are next.
+    pub(super) tenant: Option<String>,
+}
+
 /// The limits of the handlers of this binary.
 #[derive(Debug, Default)]
 pub struct LimitTable {

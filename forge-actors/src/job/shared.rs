@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
-use super::limits::{LimitTable, LimitedJob};
+use super::limits::{LimitKind, LimitTable, LimitedJob, OpenKey};
 use super::messages::{
     AcknowledgerMessage, ClaimerMessage, ReleasedJob, ReporterMessage, UnblockerMessage, WorkerMessage,
 };
@@ -18,7 +18,7 @@ use super::report::{PendingReports, ReportsWaiting};
 use super::resources::NodeResources;
 use super::signals;
 use super::state::{Transition, is_another_build};
-use super::store::{JobRecord, JobStore, LimitKind, OpenKey, OpeningKey};
+use super::store::{JobRecord, JobStore, OpeningKey};
 use crate::app::JobMeta;
 use crate::app::node::{Build, Peers};
 use crate::change::{Hint, HintHub};
@@ -74,9 +74,9 @@ pub(super) struct JobShared {
     /// The queues that have a limit, as they were read last. Written by claims, read by them and by whatever
     /// ends a job; nobody is woken.
     pub(super) limited_queues: MergeSlot<LimitedQueues>,
-    /// Keys of concurrency limits of which jobs of this node have ended, or wait again. Put by the
-    /// acknowledger and by workers whose job is finished; taken by the unblocker, which is woken with a
-    /// message.
+    /// Keys of concurrency limits of which jobs of this node have ended, or wait again, or were blocked by a
+    /// claim. Put by the acknowledger, by workers whose job is finished, and by claims; taken by the
+    /// unblocker, which is woken with a message.
     pub(super) freed_keys: MergeSlot<BTreeMap<String, OpenKey>>,
     /// What attempts say about their jobs. Put by attempts, and by the acknowledger and the completion of
     /// jobs when these have ended; taken by the reporter, which is woken with a message.
@@ -223,11 +223,22 @@ impl JobShared {
         // Postgres stores no text with a NUL, so no tenant of a row has one.
         let tenant = record.tenant().filter(|tenant| !tenant.contains('\0'));
         let freed = OpenKey { kind: LimitKind::Concurrency, handler: record.name.clone(), tenant };
+        self.unblock_soon([(key.clone(), freed)]);
+    }
+
+    /// Unblocks as many jobs of these keys as their limits let pass.
+    fn unblock_soon(&self, open: impl IntoIterator<Item = (String, OpenKey)>) {
         let mut wakes = false;
         self.freed_keys.put(|waiting| {
             let keys = waiting.get_or_insert_default();
             wakes = keys.is_empty();
-            keys.insert(key.clone(), freed);
+            for (key, open) in open {
+                // Whose turn is next follows from the tenant of the job that ended.
+                match open.tenant {
+                    Some(_) => drop(keys.insert(key, open)),
+                    None => drop(keys.entry(key).or_insert(open)),
+                }
+            }
         });
         if wakes {
             self.unblocker.notify(UnblockerMessage::Freed);
@@ -241,9 +252,13 @@ impl JobShared {
         }
     }
 
-    /// Has the jobs unblocked that rate limits have blocked, once these open.
-    pub(super) fn unblock_later(&self, keys: Vec<OpeningKey>) {
-        keys.into_iter().for_each(|key| self.unblocker.notify(UnblockerMessage::Blocked(key)));
+    /// Unblocks what a claim has blocked: jobs of a rate limit when its window has capacity; jobs of a
+    /// concurrency limit at once, because a job of their key may have ended before the claim was committed.
+    pub(super) fn unblock_later(&self, opening: Vec<OpeningKey>, full: BTreeMap<String, OpenKey>) {
+        opening.into_iter().for_each(|key| self.unblocker.notify(UnblockerMessage::Blocked(key)));
+        if !full.is_empty() {
+            self.unblock_soon(full);
+        }
     }
 
     /// Whether this node claims in batches, as it was found out last.

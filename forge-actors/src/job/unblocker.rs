@@ -1,19 +1,21 @@
 //! The unblocker makes blocked jobs ready again, when a job of their key has ended or the window of a rate
 //! limit has capacity.
 //!
-//! Actors of this node that end a job leave its key in `JobShared::freed_keys`. A claim that reaches a rate
-//! limit says when its window has capacity. While jobs are blocked, every node also sweeps the blocked keys
-//! with each poll: that finds the keys of lost nodes, of failed statements, and those whose limit an operator
-//! has changed. Unblocking decides nothing about a limit, which the claims keep.
+//! Actors of this node that end a job leave its key in `JobShared::freed_keys`, as does a claim that has
+//! blocked a job: one of its key may have ended while the claim was not committed. A claim that reaches a
+//! rate limit says when its window has capacity. While jobs are blocked, every node also sweeps the blocked
+//! keys with each poll: that finds the keys of lost nodes, of failed statements, and those whose limit an
+//! operator has changed. Unblocking decides nothing about a limit, which the claims keep.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::{LimitKind, OpenKey};
 use super::messages::UnblockerMessage;
 use super::paths::UNBLOCKER;
 use super::shared::JobShared;
-use super::store::{LimitKind, OpenKey, OpeningKey};
+use super::store::OpeningKey;
 use crate::change::Hint;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
@@ -99,11 +101,7 @@ impl Actor for Unblocker {
         state: &mut UnblockerState,
     ) -> Result<(), ActorError> {
         match message {
-            UnblockerMessage::Freed => {
-                if let Some(keys) = self.shared.freed_keys.try_take() {
-                    self.unblock(&keys).await;
-                }
-            }
+            UnblockerMessage::Freed => {}
             UnblockerMessage::Blocked(key) => Self::await_opening(cx, state, key),
             UnblockerMessage::Opened { key, handler } => {
                 state.awaited.remove(&key);
@@ -111,6 +109,10 @@ impl Actor for Unblocker {
                 self.unblock(&BTreeMap::from([(key, open)])).await;
             }
             UnblockerMessage::Sweep => self.sweep(state).await,
+        }
+        // At each message: a full mailbox may have dropped the one that named them.
+        if let Some(keys) = self.shared.freed_keys.try_take() {
+            self.unblock(&keys).await;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Claims of jobs with a limit.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,7 +10,9 @@ use sqlx::postgres::PgRow;
 use super::{Claimant, JobRecord, JobStore, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
-use crate::job::limits::{KeyState, LimitDecision, LimitTable, LimitedJob, RateBucket, admit};
+use crate::job::limits::{
+    KeyState, LimitDecision, LimitKind, LimitTable, LimitedJob, OpenKey, RateBucket, admit,
+};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{Timestamp, secs};
@@ -37,6 +39,9 @@ pub struct LimitedClaim {
     pub(in crate::job) blocked: usize,
     /// The keys of rate limits that have blocked a job.
     pub(in crate::job) opening: Vec<OpeningKey>,
+    /// The keys of concurrency limits that have blocked a job. A job of such a key may have ended before this
+    /// claim was committed; the unblocker of its node then saw no blocked job.
+    pub(in crate::job) full: BTreeMap<String, OpenKey>,
 }
 
 /// A key of a rate limit that lets no further job pass for some time.
@@ -111,8 +116,17 @@ pub(super) async fn claim_limited(
     });
     let opening: HashMap<_, _> = opening.collect();
     let opening = opening.into_values().collect();
+    let blocked_by: HashMap<JobId, &str> =
+        decision.blocked.iter().map(|(job, key)| (*job, key.as_str())).collect();
+    let full = jobs.iter().filter_map(|job| {
+        let key = job.concurrency_key.as_ref()?;
+        let kind = LimitKind::Concurrency;
+        (blocked_by.get(&job.id) == Some(&key.as_str()))
+            .then(|| (key.clone(), OpenKey { kind, handler: job.name.clone(), tenant: None }))
+    });
+    let full = full.collect();
     let records = write(db, jobs, &decision, claimant, &keys).await?;
-    Ok(Some(LimitedClaim { records, blocked: decision.blocked.len(), opening }))
+    Ok(Some(LimitedClaim { records, blocked: decision.blocked.len(), opening, full }))
 }
 
 /// Locks the rows of these keys; `None` when some have none. `has_rates`: some are of rate limits, for which

@@ -38,7 +38,6 @@ pub use record::{Hold, JobRecord};
 pub(super) use report::{JobReport, LogLine};
 pub use rescue::Rescued;
 pub(super) use results::{JobResult, complete, suspend};
-pub(super) use unblock::{LimitKind, OpenKey};
 
 /// What the server counts of a table of jobs.
 #[forge_app_macros::data]
@@ -220,10 +219,11 @@ impl JobStore {
     }
 
     /// Raises the priority of jobs that have been due, or raised, for longer than `after`, through `db`: at
-    /// most `max` of each queue and priority. Returns how many.
-    pub async fn age(&self, db: &Db, after: Duration, max: i32) -> Result<u64, Fault> {
-        let age = sqlx::query(include_str!("../sql/age_jobs.sql")).bind(after.as_secs_f64()).bind(max);
-        Ok(age.execute(db).await?.rows_affected())
+    /// most `max` of each queue and priority. Returns the queue of each.
+    pub async fn age(&self, db: &Db, after: Duration, max: i32) -> Result<Vec<Arc<str>>, Fault> {
+        let age = sqlx::query_scalar(include_str!("../sql/age_jobs.sql")).bind(after.as_secs_f64()).bind(max);
+        let queues: Vec<String> = age.fetch_all(db).await?;
+        Ok(queues.into_iter().map(Arc::from).collect())
     }
 
     /// Counts the jobs that are not finished.

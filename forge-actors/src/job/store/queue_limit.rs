@@ -54,12 +54,12 @@ impl JobStore {
                 return Ok(Some(LimitedClaim { records, ..LimitedClaim::default() }));
             }
             let passed = claim_limited(&db, &limited, Claimant { batch: None, ..claimant }, limits).await?;
-            let LimitedClaim { records: passed, blocked, opening } = passed.unwrap_or_else(|| {
+            let LimitedClaim { records: passed, blocked, opening, full } = passed.unwrap_or_else(|| {
                 missing.extend(limited.iter().flat_map(LimitedJob::keys).map(str::to_owned));
                 LimitedClaim::default()
             });
             records.extend(passed);
-            Ok(Some(LimitedClaim { records, blocked, opening }))
+            Ok(Some(LimitedClaim { records, blocked, opening, full }))
         };
         let claimed = claimed.await;
         let claimed = end(tx, claimed).await?;

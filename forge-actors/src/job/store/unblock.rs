@@ -1,6 +1,6 @@
 //! Unblocks jobs that wait for a limit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::Row;
@@ -9,30 +9,13 @@ use super::limited::{LOCK_TRIES, LockedKeys, keys_vanish, lock_keys};
 use super::{JobStore, LOCK_LIMIT, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
-use crate::job::limits::{HandlerLimits, LimitTable};
+use crate::job::limits::{HandlerLimits, LimitKind, LimitTable, OpenKey};
 use crate::kernel::fault::Fault;
 
 /// Jobs of one key that are unblocked together.
 const UNBLOCK_MAX: u32 = 1_000;
 /// Keys that one sweep looks at.
 const SWEEP_MAX: i32 = 500;
-
-/// Which of a handler's limits a key belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::job) enum LimitKind {
-    Concurrency,
-    Rate,
-}
-
-/// A key that may let further jobs pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::job) struct OpenKey {
-    pub(in crate::job) kind: LimitKind,
-    /// A handler whose limit the key belongs to.
-    pub(in crate::job) handler: String,
-    /// The tenant of the job that has ended: the others are next.
-    pub(in crate::job) tenant: Option<String>,
-}
 
 /// A key of which jobs are unblocked.
 struct KeyToUnblock<'a> {
@@ -60,11 +43,20 @@ impl JobStore {
         limits: &LimitTable,
         names: &[String],
     ) -> Result<BTreeSet<Arc<str>>, Fault> {
-        let known: BTreeMap<&str, (&OpenKey, HandlerLimits)> = keys
+        let mut known: BTreeMap<&str, (&OpenKey, HandlerLimits)> = keys
             .iter()
             .filter(|(_, open)| names.contains(&open.handler))
             .map(|(key, open)| (key.as_str(), (open, limits.of_handler(&open.handler))))
             .collect();
+        if known.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // Most keys never reach their limit, and to lock one costs as much as to run a job. A claim that
+        // blocks jobs at this moment looks at the key again when it has committed.
+        let find = sqlx::query_scalar(include_str!("../sql/find_blocked_keys.sql"))
+            .bind(known.keys().copied().collect::<Vec<_>>());
+        let blocking: HashSet<String> = find.fetch_all(&self.database.jobs()).await?.into_iter().collect();
+        known.retain(|key, _| blocking.contains(*key));
         if known.is_empty() {
             return Ok(BTreeSet::new());
         }
