@@ -12,8 +12,8 @@ use crate::stage::Stage;
 
 const ROUNDS: usize = 3;
 const JOBS: u32 = 50_000;
-/// Keys of these jobs, of which each may have two at a time. A node holds up to 2,100 jobs.
-const KEYS: u32 = 5_000;
+/// Keys of these jobs, of which each may have two at a time. A node holds up to 5,100 jobs.
+const KEYS: u32 = 10_000;
 /// Jobs that wait behind a limit.
 const BLOCKED: u32 = 100_000;
 const LONE: usize = 300;

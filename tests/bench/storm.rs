@@ -10,6 +10,8 @@ use crate::goal::Goal;
 
 /// How many jobs, over how many keys with a limit of two.
 const KEYS: u32 = 200;
+/// Jobs of one call.
+const AT_ONCE: usize = 5_000;
 const NODES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -53,8 +55,11 @@ pub(crate) async fn run(jobs: u32, seconds: u64) -> anyhow::Result<Vec<Goal>> {
 /// Half of the jobs have a limit, the others commit their effect with their end.
 async fn enqueue(node: &Node, jobs: u32) {
     let token = probe::token("bench");
-    let plain = json!({ "prefix": "plain", "count": jobs / 2, "ms": 20 });
-    node.call("jobs.enqueue", plain, Some(&token)).await.data();
+    for first in (0..jobs / 2).step_by(AT_ONCE) {
+        let count = (jobs / 2 - first).min(AT_ONCE as u32);
+        let plain = json!({ "prefix": format!("plain-{first}"), "count": count, "ms": 20 });
+        node.call("jobs.enqueue", plain, Some(&token)).await.data();
+    }
     for key in 0..KEYS {
         let limited = json!({ "key": format!("key-{key}"), "count": jobs / 2 / KEYS, "ms": 20 });
         node.call("limits.enqueue_pairs", limited, Some(&token)).await.data();

@@ -47,6 +47,12 @@ const GATHER_FROM: usize = 3;
 /// How long the next jobs gather then: a claim costs the server and the node as much as dozens of jobs.
 const GATHER: Duration = millis(3);
 
+/// Between a promotion and the next one that hints or results ask for. A job that is delayed by less may
+/// start this much late; without the pause, each job that is claimed at once would cost a promotion as well.
+const PROMOTION_PAUSE: Duration = millis(100);
+/// After a promotion that takes long, as beside an old snapshot, the pause is so many times that.
+const SLOW_PROMOTION_PAUSES: u32 = 4;
+
 /// A promotion that took longer does not say that a lease has run out; the next one may.
 const SLOW_PROMOTION: Duration = secs(2);
 
@@ -99,6 +105,10 @@ pub(super) struct ClaimerState {
     _poll: Timer,
     /// The next scheduled job, when it is due before the next poll.
     _due: Option<Timer>,
+    /// Before this moment no promotion is sent that hints or results ask for.
+    promotion_after: Instant,
+    /// The rest of the time until then, while a promotion waits for it.
+    promotion_pause: Option<Timer>,
     /// The end of a pause.
     _pause: Option<Timer>,
     /// When the oldest claimed job is given back, unless it has begun by then.
@@ -148,6 +158,10 @@ impl Claimer {
             return;
         }
         while let Some(step) = state.planner.next(self.shared.leases.len()) {
+            if step == ClaimStep::Promote {
+                // Until it ends, which says how long the pause is.
+                state.promotion_after = Instant::now() + SLOW_PROMOTION;
+            }
             state.steps.push_back(self.send_step(cx, step));
         }
     }
@@ -256,9 +270,25 @@ impl Claimer {
         confirmed.collect()
     }
 
-    fn queues_woken(state: &mut ClaimerState, woken: &BTreeSet<Arc<str>>) {
+    fn queues_woken(cx: &Context<ClaimerMessage>, state: &mut ClaimerState, woken: &BTreeSet<Arc<str>>) {
         let ClaimerState { planner, queues, .. } = state;
         planner.wake(woken.intersection(queues));
+        Self::want_promotion(cx, state);
+    }
+
+    /// Scheduled jobs may have been written, whose time the next promotion learns.
+    fn want_promotion(cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let pause = state.promotion_after.saturating_duration_since(Instant::now());
+        if pause.is_zero() {
+            state.planner.promotion_wanted();
+        } else if state.promotion_pause.is_none() {
+            state.promotion_pause = Some(cx.send_after(pause, ClaimerMessage::PromotionWanted));
+        }
+    }
+
+    fn promotion_wanted(state: &mut ClaimerState) {
+        state.promotion_pause = None;
+        state.planner.promotion_wanted();
     }
 
     fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
@@ -329,11 +359,14 @@ impl Claimer {
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
                 state.pace.polled(!promoted.is_empty());
+                let took = sent.elapsed();
+                let pause = PROMOTION_PAUSE.max(SLOW_PROMOTION_PAUSES * took);
+                state.promotion_after = Instant::now() + pause;
                 self.add_queues(state, &promoted.waiting);
                 let with_work = promoted.queues.union(&promoted.waiting);
                 state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
                 // One that took so long has met an outage, in which no node could renew its leases.
-                if promoted.has_expired && sent.elapsed() < SLOW_PROMOTION {
+                if promoted.has_expired && took < SLOW_PROMOTION {
                     self.shared.has_expired.store(true, Ordering::Release);
                 }
                 if promoted.has_blocked {
@@ -402,6 +435,8 @@ impl Actor for Claimer {
             poll_every: self.shared.config.poll_interval,
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
+            promotion_after: Instant::now(),
+            promotion_pause: None,
             _pause: None,
             give_back: None,
             gather: None,
@@ -421,12 +456,13 @@ impl Actor for Claimer {
         state: &mut ClaimerState,
     ) -> Result<(), ActorError> {
         match message {
-            ClaimerMessage::QueuesWoken { queues } => Self::queues_woken(state, &queues),
+            ClaimerMessage::QueuesWoken { queues } => Self::queues_woken(cx, state, &queues),
             ClaimerMessage::Poll => self.poll(cx, state),
             ClaimerMessage::PauseEnded => state.paused = false,
             ClaimerMessage::PromotionDue => state.planner.promotion_due(),
             ClaimerMessage::WorkerFree { worker } => state.planner.worker_free(worker),
-            ClaimerMessage::ResultsWritten { scheduled: true } => state.planner.promotion_wanted(),
+            ClaimerMessage::ResultsWritten { scheduled: true } => Self::want_promotion(cx, state),
+            ClaimerMessage::PromotionWanted => Self::promotion_wanted(state),
             ClaimerMessage::ResultsWritten { scheduled: false } => {}
             ClaimerMessage::QueuesFound { queues } => self.serve(state, &queues),
             ClaimerMessage::ClaimEnded => self.claim_ended(cx, state),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::limits::RETENTION_MAX;
-use crate::kernel::time::{days, minutes, secs, serde_duration};
+use crate::kernel::time::{days, format_duration, minutes, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
 /// The shortest lease. It is renewed every quarter of it, so a busy machine may miss two renewals in a row.
 const LEASE_MIN: Duration = secs(2);
+/// Dispatches wake no claimer for jobs that are due later than after two of these (`app/new_job.rs`).
+const POLL_INTERVAL_MAX: Duration = secs(5);
 /// The longest lease: the jobs of a lost node wait for so long.
 const LEASE_MAX: Duration = days(1);
 /// Lines of a job that may be kept: each has up to 1 KiB.
@@ -70,7 +72,7 @@ impl Default for JobConfig {
     fn default() -> Self {
         Self {
             concurrency: 16,
-            prefetch_max: 2_000,
+            prefetch_max: 5_000,
             prefetch_bytes_max: 16 * 1024 * 1024,
             queue_share: 0.75,
             poll_interval: secs(1),
@@ -118,6 +120,12 @@ impl ConfigSection for JobConfig {
         }
         if self.poll_interval.is_zero() {
             broken.push("jobs.poll_interval is 0: the claimer would poll without a pause".to_owned());
+        }
+        if self.poll_interval > POLL_INTERVAL_MAX {
+            broken.push(format!(
+                "jobs.poll_interval is longer than {}: delayed jobs would start late",
+                format_duration(POLL_INTERVAL_MAX)
+            ));
         }
         if self.log_lines_max > LOG_LINES_MAX {
             broken.push(format!(

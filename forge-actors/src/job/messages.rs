@@ -19,6 +19,8 @@ pub(super) enum ClaimerMessage {
     Poll,
     /// The pause after a failure is over.
     PauseEnded,
+    /// A promotion that hints or results ask for may be sent.
+    PromotionWanted,
     /// The next scheduled job is due.
     PromotionDue,
     /// A worker is free.
@@ -67,7 +69,7 @@ pub(super) enum AcknowledgerMessage {
 /// Messages of the unblocker.
 #[derive(forge_app_macros::Message)]
 pub(super) enum UnblockerMessage {
-    /// Jobs with these keys have ended; the keys wait in the shared state.
+    /// Keys of which jobs may be unblocked wait in the shared state.
     Freed,
     /// A rate limit has blocked a job.
     Blocked(OpeningKey),

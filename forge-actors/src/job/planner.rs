@@ -21,7 +21,7 @@ use super::store::ClaimSize;
 use crate::kernel::time::millis;
 
 /// Jobs of one claim.
-const BATCH_MAX: usize = 500;
+const BATCH_MAX: usize = 1_000;
 /// Claims that are under way at a time while full batches follow each other: the server works on one while
 /// the node reads the rows of the other.
 const CLAIMS_MAX: usize = 2;
@@ -97,6 +97,10 @@ pub(super) struct ClaimPlanner<T> {
     keyed_queues: BTreeSet<Arc<str>>,
     /// Jobs of full claims that ended while another one was under way.
     full_jobs: usize,
+    /// Jobs that workers have taken since the last full claim.
+    used: usize,
+    /// Length of `claimed` after the last claim.
+    claimed_before: usize,
     promotion: Promotion,
     /// When the last claim came back full.
     full_since: Option<Instant>,
@@ -140,6 +144,8 @@ impl<T> ClaimPlanner<T> {
             claiming: 0,
             keyed_queues: BTreeSet::new(),
             full_jobs: 0,
+            used: 0,
+            claimed_before: 0,
             promotion: Promotion::No,
             full_since: None,
         }
@@ -150,12 +156,11 @@ impl<T> ClaimPlanner<T> {
         self.load.serve(queues);
     }
 
-    /// Notes that there may be work in these queues, and that scheduled jobs may have been dispatched.
+    /// Notes that there may be work in these queues.
     pub(super) fn wake<'a>(&mut self, queues: impl IntoIterator<Item = &'a Arc<str>>) {
         for queue in queues {
             self.ask_again(queue);
         }
-        self.promotion_wanted();
     }
 
     /// Notes that there may be work in this queue.
@@ -396,12 +401,15 @@ impl<T> ClaimPlanner<T> {
         let cut = count < size.limit && bytes >= size.bytes_max;
         self.batch_max = if cut { count * 2 } else { self.batch_max * 2 }.clamp(1, BATCH_MAX);
         let full = cut || count >= size.limit;
+        self.used += self.claimed_before.saturating_sub(self.claimed.len()) + begun;
         for job in jobs.split_off(begun.min(jobs.len())) {
             self.push_claimed(job, now);
         }
+        self.claimed_before = self.claimed.len();
         self.push_begun(jobs);
         if !full {
             self.full_since = None;
+            self.used = 0;
             return;
         }
         // The queue may have more jobs. It is asked again after the other queues.
@@ -413,9 +421,11 @@ impl<T> ClaimPlanner<T> {
         }
         let count = count + std::mem::take(&mut self.full_jobs);
         if let Some(before) = self.full_since.replace(now) {
+            let used = std::mem::take(&mut self.used);
             let took = now.saturating_duration_since(before);
-            if took < FAST {
-                let used_up = count.saturating_mul((SLOW.as_micros() / took.as_micros().max(1)) as usize);
+            // Claims that only fill the window follow each other fast as well: then workers have taken less.
+            if took < FAST && 2 * used >= count {
+                let used_up = used.saturating_mul((SLOW.as_micros() / took.as_micros().max(1)) as usize);
                 let wider = (self.window * 2).max(self.limits.workers).min(used_up);
                 self.window = wider.max(self.window).min(self.limits.prefetch_max);
             } else if took > SLOW {
@@ -450,10 +460,7 @@ impl<T> ClaimPlanner<T> {
     /// A promotion made jobs of these queues ready.
     pub(super) fn promoted<'a>(&mut self, queues: impl IntoIterator<Item = &'a Arc<str>>) {
         self.promoting = false;
-        // Waking the queues must not ask for the next promotion.
-        for queue in queues {
-            self.ask_again(queue);
-        }
+        self.wake(queues);
     }
 
     /// The statement failed; it is planned again.
@@ -461,7 +468,7 @@ impl<T> ClaimPlanner<T> {
         match step {
             ClaimStep::Claim { queue, size } => {
                 self.claim_ended(size);
-                self.wake([&queue]);
+                self.ask_again(&queue);
             }
             ClaimStep::Promote => {
                 self.promoting = false;

@@ -4,18 +4,21 @@
 -- lost, $9 failures, which may be empty: then all of them are null. Primary keys. A job that has left its
 -- lease, or that is in the history, is not changed. A job that need not wait keeps its place in the queue.
 -- Columns of forge_jobs that this statement does not name stay as they were. An attempt that failed is
--- written down.
-WITH released AS MATERIALIZED (
-    SELECT lease.id AS lease_id, lease.node_id, job, result.status::forge_job_status AS status, result.error,
-           result.delay, result.attempt, result.refused_by, result.failure
+-- written down. The jobs of a lease are unnested once, and not for each of the results.
+WITH leased AS MATERIALIZED (
+    SELECT lease.id AS lease_id, lease.node_id, lease.gone, job.id, job
+    FROM forge_job_leases lease
+    CROSS JOIN LATERAL unnest(lease.jobs) AS job
+    WHERE lease.id = ANY ($1)
+), released AS MATERIALIZED (
+    SELECT leased.lease_id, leased.node_id, leased.job, result.status::forge_job_status AS status,
+           result.error, result.delay, result.attempt, result.refused_by, result.failure
     FROM UNNEST(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::int4[], $7::text[], $9::text[]
     ) AS result (lease_id, id, status, error, delay, attempt, refused_by, failure)
-    JOIN forge_job_leases lease ON lease.id = result.lease_id
-    CROSS JOIN LATERAL unnest(lease.jobs) AS job
-    WHERE job.id = result.id
-      AND NOT job.id = ANY (lease.gone)
-      AND NOT EXISTS (SELECT FROM forge_job_history history WHERE history.id = job.id)
+    JOIN leased ON leased.lease_id = result.lease_id AND leased.id = result.id
+    WHERE NOT leased.id = ANY (leased.gone)
+      AND NOT EXISTS (SELECT FROM forge_job_history history WHERE history.id = leased.id)
 ), struck AS (
     UPDATE forge_job_leases lease
     SET gone = lease.gone || leaving.ids

@@ -47,17 +47,15 @@ fn a_claim_asks_for_no_more_than_the_free_capacity() {
     let mut planner = planner(4, 100);
     assert_eq!(planner.next(0), None, "no queue has work");
     planner.wake(&[queue("mail")]);
+    planner.promotion_wanted();
     assert_eq!(planner.next(1), claim("mail", 3));
     assert_eq!(planner.next(1), None, "one statement at a time");
     planner.claimed(queue("mail"), size(3, 0), vec![1, 2], 0, Instant::now());
-    assert_eq!(
-        planner.next(3),
-        Some(ClaimStep::Promote),
-        "the queue is empty; the hint may be about a scheduled job"
-    );
+    assert_eq!(planner.next(3), Some(ClaimStep::Promote), "there is nothing to claim");
     planner.promoted(&[]);
     assert_eq!(planner.next(3), None);
     planner.wake(&[queue("mail")]);
+    planner.promotion_wanted();
     assert_eq!(planner.next(4), Some(ClaimStep::Promote), "no free place, but a promotion needs none");
 }
 
@@ -151,7 +149,7 @@ fn a_claim_leaves_workers_to_what_was_claimed_before() {
     planner.claimed(queue("a"), size(4, 0), vec![1, 2, 3, 4], 0, Instant::now());
     (0..4).for_each(|worker| planner.worker_free(worker));
     assert_eq!(planner.begin_batch(), [1, 2, 3, 4]);
-    assert_eq!(planner.next(4), Some(ClaimStep::Promote), "four are being begun for the four that are free");
+    assert_eq!(planner.next(4), None, "four are being begun for the four that are free");
     planner.begun([1, 2, 3]);
     assert_eq!(std::iter::from_fn(|| planner.assign()).count(), 3);
 }
@@ -175,6 +173,28 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
     claims(millis(5), 6, 500);
     claims(millis(500), 3, 500);
     claims(secs(2), 10, 0);
+}
+
+#[test]
+fn claims_that_only_fill_the_window_do_not_widen_it() {
+    let mut planner = planner(16, 500);
+    let mut now = Instant::now();
+    let mut claim_all = |planner: &mut ClaimPlanner<u32>| {
+        planner.wake(&[queue("a")]);
+        let Some(ClaimStep::Claim { size, .. }) = planner.next(0) else { return 0 };
+        now += millis(5);
+        planner.claimed(queue("a"), size, vec![0; size.limit], 0, now);
+        size.limit
+    };
+    for _ in 0..3 {
+        assert!(claim_all(&mut planner) > 0);
+        planner.take_unassigned().for_each(drop);
+    }
+    let window = planner.window();
+    assert!(window > 0, "short jobs are claimed ahead");
+    let filled: usize = (0..10).map(|_| claim_all(&mut planner)).sum();
+    assert!(filled > 0);
+    assert!(planner.window() <= 2 * window, "{} after {window}: nothing was taken since", planner.window());
 }
 
 /// A job of a node that serves three queues: the queue, and a number.
@@ -218,13 +238,11 @@ fn a_queue_of_long_jobs_leaves_a_worker_to_each_queue_that_runs_nothing() {
     let [long, mail, report] = ["long", "mail", "report"].map(queue);
     let mut planner = planner_of_three_queues(16, 4);
     assert_eq!(fill(&mut planner, &long, 0).len(), 14, "one is kept for each of the two others");
-    assert_eq!(planner.next(14), Some(ClaimStep::Promote), "nothing more of the long ones is claimed");
-    planner.promoted([]);
+    assert_eq!(planner.next(14), None, "nothing more of the long ones is claimed");
     assert_eq!(fill(&mut planner, &mail, 14).len(), 1, "the other one is kept for the reports");
     let report_workers = fill(&mut planner, &report, 15);
     assert_eq!(report_workers.len(), 1);
-    assert_eq!(planner.next(16), Some(ClaimStep::Promote), "all are busy");
-    planner.promoted([]);
+    assert_eq!(planner.next(16), None, "all are busy");
     report_workers.into_iter().for_each(|worker| planner.worker_free(worker));
     planner.wake([&long, &mail]);
     assert_eq!(
@@ -254,8 +272,7 @@ fn jobs_claimed_ahead_do_not_begin_beyond_the_share_of_their_queue() {
     assert_eq!(planner.next(0), claim_and_begin("long", 2, 2));
     planner.claimed(Arc::clone(&long), size(2, 0), jobs_of(&long, 4), 0, Instant::now());
     planner.wake([&mail]);
-    assert_eq!(planner.next(4), Some(ClaimStep::Promote), "the node holds as many as it has workers");
-    planner.promoted([]);
+    assert_eq!(planner.next(4), None, "the node holds as many as it has workers");
     assert_eq!(planner.next(2), claim_and_begin("mail", 1, 1), "a kept worker");
     planner.claimed(Arc::clone(&mail), size(1, 0), jobs_of(&mail, 1), 0, Instant::now());
     let begun = planner.begin_batch();
@@ -282,7 +299,7 @@ fn large_jobs_are_claimed_a_few_at_a_time() {
     let left = ClaimSize { limit: 1, begin: 0, bytes_max: BYTES_MAX - 600 };
     assert_eq!(planner.next(0), Some(ClaimStep::Claim { queue: queue("a"), size: left }), "one ahead");
     planner.claimed(queue("a"), left, vec![400], 0, Instant::now());
-    assert_eq!(planner.next(0), Some(ClaimStep::Promote), "no bytes are left for jobs ahead");
+    assert_eq!(planner.next(0), None, "no bytes are left for jobs ahead");
 }
 
 #[test]
@@ -367,7 +384,7 @@ fn jobs_of_batch_leases_are_assigned_without_a_begin_and_in_their_turn() {
 #[test]
 fn two_claims_are_under_way_while_full_batches_follow_each_other() {
     let mut planner = ClaimPlanner::new(PlannerLimits {
-        prefetch_max: 2_000,
+        prefetch_max: 4_000,
         needs_begin: |_: &QueuedJob| false,
         ..limits_of_three_queues(2, 0)
     });
@@ -388,15 +405,15 @@ fn two_claims_are_under_way_while_full_batches_follow_each_other() {
             planner.assign();
             planner.assign_behind("mail");
         }
-        if planner.window() > 1_000 {
+        if planner.window() > 2_000 {
             break;
         }
     }
     let (first, second) = (claimed(&mut planner), claimed(&mut planner));
-    assert_eq!((first.limit, second.limit, second.begin), (500, 500, 0));
+    assert_eq!((first.limit, second.limit, second.begin), (1_000, 1_000, 0));
     assert_eq!(planner.next(0), None, "two are enough");
     planner.failed(ClaimStep::Claim { queue: Arc::clone(&mail), size: first });
-    assert_eq!(claimed(&mut planner).limit, 500, "in place of the one that failed");
+    assert_eq!(claimed(&mut planner).limit, 1_000, "in place of the one that failed");
     planner.promotion_due();
     assert_eq!(planner.next(0), None, "a promotion waits for the claims");
     planner.claimed(Arc::clone(&mail), second, Vec::new(), 0, now);
