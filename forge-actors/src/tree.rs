@@ -31,6 +31,7 @@ use crate::gateway::config::GatewayConfig;
 use crate::gateway::subsystem::{ClientContract, GatewayOptions, GatewaySubsystem};
 use crate::job::JOB_PROGRESS_TABLE;
 use crate::job::buffer::subsystem::JobBufferSubsystem;
+use crate::job::dispatcher::subsystem::JobDispatcherSubsystem;
 use crate::job::ends::subsystem::JobEndsSubsystem;
 use crate::job::subsystem::JobSubsystem;
 use crate::leader::subsystem::LeaderSubsystem;
@@ -49,6 +50,7 @@ pub static SUBSYSTEMS: &[SubsystemEntry] = &[
     SubsystemEntry::of::<ChangeSubsystem>(),
     SubsystemEntry::of::<TelemetrySubsystem>(),
     SubsystemEntry::of::<JobEndsSubsystem>(),
+    SubsystemEntry::of::<JobDispatcherSubsystem>(),
     SubsystemEntry::of::<JobBufferSubsystem>(),
     SubsystemEntry::of::<FunctionSubsystem>(),
     SubsystemEntry::of::<ClusterSubsystem>(),

@@ -378,7 +378,9 @@ impl MutationContext {
         if job.followed {
             follow_as(self, dispatched.job(), identity).await?;
         }
-        shared.after_commit.wake(&job.queue);
+        if job.wakes_claimers() {
+            shared.after_commit.wake(&job.queue);
+        }
         Ok(dispatched)
     }
 }
@@ -471,7 +473,7 @@ pub(super) async fn insert_together(ctx: &MutationContext, jobs: &[NewJob]) -> R
     let (identity, trace) = origin(ctx, ctx.identity())?;
     let shared = &ctx.scope.shared;
     shared.services.jobs.insert_all(ctx.db(), jobs, identity, trace).await?;
-    jobs.iter().for_each(|job| shared.after_commit.wake(&job.queue));
+    jobs.iter().filter(|job| job.wakes_claimers()).for_each(|job| shared.after_commit.wake(&job.queue));
     Ok(())
 }
 

@@ -12,11 +12,14 @@ use crate::app::secret::Secret;
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{Timestamp, secs};
 
 /// The latest moment that a job may wait for. Postgres knows later ones, clients do not.
 const RUN_AT_MAX: Timestamp =
     DateTime::from_timestamp(253_402_300_799, 0).expect("a moment of the year 9999");
+
+/// Longer than any claimer waits between two polls: twice the largest `jobs.poll_interval`.
+const SOON: Duration = secs(10);
 
 /// Inserts dispatched jobs into their table. The job subsystem implements it, so that contexts need not
 /// import that subsystem.
@@ -39,11 +42,13 @@ pub trait InsertJob: Send + Sync + 'static {
     /// wait, but for a job that runs: that one is suspended.
     fn depend<'a>(&'a self, db: &'a Db, dependencies: &'a [NewDependency]) -> BoxFuture<'a, Result<()>>;
 
-    /// Inserts `job`, which is neither unique nor followed, with one statement that is a transaction of its
-    /// own, and wakes the workers. `None` while the database is away: nothing was tried.
+    /// Inserts `job`, which is neither unique nor followed, outside of the transactions of calls, and wakes
+    /// the workers. Jobs that are dispatched at the same time share a statement and a commit. `None` while
+    /// the database is away: nothing was tried.
     ///
     /// # Errors
-    /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the job may exist.
+    /// `OUTCOME_UNKNOWN` when the connection broke, or the dispatcher crashed, before the answer came: the
+    /// job may exist.
     fn insert_alone<'a>(
         &'a self,
         job: &'a NewJob,
@@ -127,6 +132,13 @@ impl NewJob {
     /// Lets the job wait until this moment; [`RUN_AT_MAX`] at most.
     pub(crate) fn wait_until(&mut self, moment: Timestamp) {
         self.run_at = Some(moment.min(RUN_AT_MAX));
+    }
+
+    /// False for a job that is due so late that a poll of every claimer comes before: no claimer needs to be
+    /// woken for it. The time of a job that names a moment, or is debounced, is known to the database only.
+    pub(crate) fn wakes_claimers(&self) -> bool {
+        let is_known = self.run_at.is_none() && self.keys.expose().unique.is_none();
+        !is_known || self.after_secs <= SOON.as_secs_f64()
     }
 
     /// The job, as one that another job waits for.

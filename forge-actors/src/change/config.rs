@@ -17,7 +17,7 @@ const RETENTION_MAX: Duration = days(1);
 
 /// The longest interval between two sweeps of the compactor, and so the delay with which changed definitions
 /// are noticed where no event trigger reports them.
-pub const SWEEP_EVERY_MAX: Duration = secs(10);
+pub const SWEEP_EVERY_MAX: Duration = secs(20);
 
 /// Which tables are captured, and for how long their changes are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

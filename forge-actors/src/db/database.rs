@@ -17,7 +17,9 @@ use crate::subsystem::DatabaseUsage;
 use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
-use super::error::{DatabaseError, SERVER_MAJOR_MIN, is_read_only_server, no_answer};
+use super::error::{
+    DatabaseError, SERVER_MAJOR_MIN, as_read_only_server, is_broken, is_read_only_server, no_answer,
+};
 use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
 use super::long_transaction::LongTransaction;
@@ -163,13 +165,16 @@ impl Database {
         let Ok(result) = tokio::time::timeout(self.0.config.commit_timeout, run).await else {
             return Err(outcome_unknown());
         };
+        let result = as_read_only_server(result);
         session.finish_request(&result, Activity::Idle);
         match result {
             Ok(_) => Ok(()),
-            // The server has said that it failed.
-            Err(error @ (sqlx::Error::Database(_) | sqlx::Error::Encode(_))) => Err(error.into()),
             Err(error) if is_read_only_server(&error) => Err(error.into()),
-            Err(error) => Err(outcome_unknown().because(error)),
+            // Also a pooler between node and server that has lost the server says so as an error of a
+            // server: the statement may have been committed.
+            Err(error) if is_broken(&error) => Err(outcome_unknown().because(error)),
+            // The server has said that it failed.
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -333,7 +333,7 @@ fn broken() -> sqlx::Error {
 }
 
 /// What is said of a commit that Postgres has not confirmed.
-pub(super) fn outcome_unknown() -> Fault {
+pub(crate) fn outcome_unknown() -> Fault {
     Fault::new(
         Code::OutcomeUnknown,
         "Postgres did not confirm the commit; the change may or may not have been committed",

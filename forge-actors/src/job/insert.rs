@@ -1,18 +1,13 @@
 //! The statements behind `ctx.dispatch(..)` and the runs of crons.
 
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 
-use super::{dependencies, follow, store};
+use super::store;
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
-use crate::app::new_job::{DispatchOutcome, InsertJob, NewDependency, NewJob};
+use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::{JobStatus, Result};
-use crate::change::{Hint, HintHub};
-use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
@@ -20,70 +15,6 @@ use crate::kernel::time::Timestamp;
 /// Bytes of arguments of a job that may be claimed in a batch lease. The row of the lease holds all of its
 /// jobs, and the arguments travel back with the result.
 const BATCHED_ARGS_MAX: usize = 4 * 1024;
-
-/// Inserts dispatched jobs. Every node has one, with the role `worker` or without.
-#[derive(Clone)]
-pub struct JobInserter {
-    database: Database,
-    hints: HintHub,
-}
-
-impl JobInserter {
-    /// Of one node.
-    pub const fn new(database: Database, hints: HintHub) -> Self {
-        Self { database, hints }
-    }
-}
-
-impl InsertJob for JobInserter {
-    fn insert<'a>(
-        &'a self,
-        db: &'a Db,
-        job: &'a NewJob,
-        identity: Option<String>,
-        trace: String,
-    ) -> BoxFuture<'a, Result<DispatchOutcome>> {
-        Box::pin(insert_in(db, job, identity, trace))
-    }
-
-    fn insert_alone<'a>(
-        &'a self,
-        job: &'a NewJob,
-        identity: Option<String>,
-        trace: String,
-    ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>> {
-        Box::pin(async move {
-            if !self.database.state().borrow().is_up() {
-                return Ok(None);
-            }
-            let insert = insert_row(job, job.after_secs, job.run_at, identity, trace);
-            self.database.write_alone(insert).await?;
-            self.hints.publish(Hint::of([Arc::<str>::from(job.queue.as_str())]));
-            Ok(Some(DispatchOutcome::New(job.id)))
-        })
-    }
-
-    fn depend<'a>(&'a self, db: &'a Db, dependencies: &'a [NewDependency]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { dependencies::insert(db, dependencies).await })
-    }
-
-    fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { follow::follow(db, job, &follower).await })
-    }
-
-    fn insert_all<'a>(
-        &'a self,
-        db: &'a Db,
-        jobs: &'a [NewJob],
-        identity: Option<String>,
-        trace: String,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let all = jobs.iter().map(|job| (job, identity.as_deref(), trace.as_str())).collect();
-            insert_rows(db, all).await
-        })
-    }
-}
 
 /// Inserts a job on `db`, the transaction of the dispatching call.
 pub(super) async fn insert_in(
@@ -111,7 +42,8 @@ async fn insert(
     Ok(DispatchOutcome::New(job.id))
 }
 
-fn insert_row(
+/// The statement that inserts a job which is not unique.
+pub(super) fn insert_row(
     job: &NewJob,
     after_secs: f64,
     run_at: Option<Timestamp>,
@@ -119,7 +51,11 @@ fn insert_row(
     trace: String,
 ) -> Query<'_, Postgres, PgArguments> {
     let keys = job.keys.expose();
-    sqlx::query(include_str!("sql/insert_job.sql"))
+    let statement = match has_limit(job) {
+        true => include_str!("sql/insert_limited_job.sql"),
+        false => include_str!("sql/insert_job.sql"),
+    };
+    let mut insert = sqlx::query(statement)
         .bind(job.id)
         .bind(&job.name)
         .bind(&job.queue)
@@ -131,16 +67,22 @@ fn insert_row(
         .bind(trace)
         .bind(is_batched(job))
         .bind(run_at)
-        .bind(keys.concurrency.as_deref())
-        .bind(keys.rate.as_deref())
         .bind(job.timeout_ms.map(i64::from))
-        .bind(job.awaited.then_some(true))
+        .bind(job.awaited.then_some(true));
+    if has_limit(job) {
+        insert = insert.bind(keys.concurrency.as_deref()).bind(keys.rate.as_deref());
+    }
+    insert
+}
+
+fn has_limit(job: &NewJob) -> bool {
+    let keys = job.keys.expose();
+    keys.concurrency.is_some() || keys.rate.is_some()
 }
 
 /// A job with a limit is held by its own row, since the held rows of a key are its count.
 fn is_batched(job: &NewJob) -> bool {
-    let has_limit = job.keys.expose().concurrency.is_some() || job.keys.expose().rate.is_some();
-    !has_limit && job.args.expose().len() <= BATCHED_ARGS_MAX
+    !has_limit(job) && job.args.expose().len() <= BATCHED_ARGS_MAX
 }
 
 /// Inserts a job, unless there is one with its key. The row of the key makes dispatches with one key take
@@ -226,12 +168,15 @@ pub struct DispatchedJob {
 /// # Errors
 /// When the database fails or refuses one of them; then there is none.
 pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
-    let all = jobs.iter().map(|all| (&all.job, all.identity.as_deref(), all.trace.as_str())).collect();
-    insert_rows(db, all).await
+    let all = jobs.iter().map(|all| (&all.job, all.identity.as_deref(), all.trace.as_str()));
+    insert_rows(all.collect()).execute(db).await?;
+    Ok(())
 }
 
-/// Inserts jobs, each with its identity and its trace.
-async fn insert_rows(db: &Db, jobs: Vec<(&NewJob, Option<&str>, &str)>) -> Result<()> {
+/// The statement that inserts jobs, none of which is unique, each with its identity and its trace.
+pub(super) fn insert_rows<'a>(
+    jobs: Vec<(&'a NewJob, Option<&'a str>, &'a str)>,
+) -> Query<'a, Postgres, PgArguments> {
     let all = || jobs.iter().map(|(job, ..)| *job);
     sqlx::query(include_str!("sql/insert_jobs.sql"))
         .bind(all().map(|job| job.id).collect::<Vec<_>>())
@@ -249,7 +194,4 @@ async fn insert_rows(db: &Db, jobs: Vec<(&NewJob, Option<&str>, &str)>) -> Resul
         .bind(all().map(|job| job.keys.expose().rate.as_deref()).collect::<Vec<_>>())
         .bind(all().map(|job| job.timeout_ms.map(i64::from)).collect::<Vec<_>>())
         .bind(all().map(|job| job.awaited.then_some(true)).collect::<Vec<_>>())
-        .execute(db)
-        .await?;
-    Ok(())
 }

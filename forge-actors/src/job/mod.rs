@@ -112,6 +112,7 @@ mod completion;
 pub mod config;
 mod counter;
 mod dependencies;
+pub mod dispatcher;
 pub mod ends;
 pub mod follow;
 mod history_expiry;

@@ -6,6 +6,8 @@ use crate::subsystem::{ActorPath, NODE};
 pub static JOBS: ActorPath = NODE.child("jobs");
 /// Finds the ends of jobs that calls wait for; on every node.
 pub static JOB_ENDS: ActorPath = NODE.child("job_ends");
+/// Writes jobs that calls without a transaction dispatch at the same time; on every node.
+pub static JOB_DISPATCHER: ActorPath = NODE.child("job_dispatcher");
 /// Keeps jobs that were dispatched while the database was away; on every node.
 pub static JOB_BUFFER: ActorPath = NODE.child("job_buffer");
 /// Writes results and renews leases.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -148,9 +148,11 @@ impl FieldError {
     }
 }
 
-/// A failed call. One pointer in size, because every handler returns it by value.
+/// A failed call. One pointer in size, because every handler returns it by value. A clone has the same cause.
+#[derive(Clone)]
 pub struct Fault(Box<FaultParts>);
 
+#[derive(Clone)]
 struct FaultParts {
     code: Code,
     message: Cow<'static, str>,
@@ -158,7 +160,7 @@ struct FaultParts {
     retry_after: Option<Duration>,
     request: Option<AttemptRequest>,
     help: Option<Cow<'static, str>>,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
     /// The message is that of a bug, and not one that a handler has chosen.
     is_bug: bool,
 }
@@ -270,7 +272,7 @@ impl Fault {
 
     /// Adds the cause for the log, which never reaches a client.
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -18,7 +18,7 @@ use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
 use forge_actors::job::buffer::{BufferPlace, JobBuffer};
 use forge_actors::job::config::JobConfig;
-use forge_actors::job::insert::JobInserter;
+use forge_actors::job::dispatcher::JobInserter;
 use forge_actors::job::{JobDeps, Jobs};
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::resource::ResourceAmounts;
@@ -76,7 +76,7 @@ impl TestNode {
         let result_bytes_max = deps.config.result_bytes_max;
         let job_ends = Arc::new(InlineJobEnds::default());
         // The server of a test is never away.
-        let inserter = JobInserter::new(database.clone(), hints.clone());
+        let (inserter, inserter_child) = JobInserter::new(database.clone(), hints.clone());
         let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), database.clone(), hints.clone());
         let services = |invoke, blocking| Services {
             node: view,
@@ -114,7 +114,7 @@ impl TestNode {
             config: JobConfig { concurrency: 1, ..JobConfig::default() },
         });
         job_ends.run_by(jobs.clone());
-        let children = vec![functions_child, reactor_child];
+        let children = vec![inserter_child, functions_child, reactor_child];
         let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), tree).await?;
         Ok((Arc::new(Self { functions, jobs, reactor, database, tokens, http }), root))
     }

@@ -5,10 +5,17 @@ use std::time::Duration;
 use forge::prelude::*;
 use forge_actors::kernel::invocation::{Caller, Invocation};
 use forge_actors::kernel::trace::TraceContext;
+use forge_tests::until;
 use futures::FutureExt;
+use futures::future::join_all;
+use serde_json::Value;
 
 use super::handlers::{Put, PutAndFail};
 use super::stage::{Stage, caller};
+use crate::store::cluster::execute;
+
+/// For dispatches that wait for a lock; long, because the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A job whose rows are inspected; it is never run.
 #[forge::job(queue = "mail", priority = 70, attempts = 4, input_max = "64B", alias = "post.send")]
@@ -144,6 +151,8 @@ async fn a_delayed_job_is_not_ready() {
     let delay: f64 =
         sqlx::query_scalar(sql).fetch_one(&mut stage.scratch.connect().await).await.expect("reads");
     assert!((delay - 60.0).abs() < 0.001, "{delay}");
+    assert_eq!(woken(&stage), [""; 0], "the polls of claimers learn in time when it is due");
+    stage.call(WriteAndDispatch { key: "b".into(), delay_ms: 1_000, fails: false }).await.expect("commits");
     assert_eq!(woken(&stage), ["mail"], "a claimer must learn when it is due");
     stage.close().await;
 }
@@ -171,5 +180,87 @@ async fn a_job_cannot_be_called() {
             .await;
         assert_eq!(called.expect_err(name).code(), Code::NotFound);
     }
+    stage.close().await;
+}
+
+/// Dispatches that begin at the same time, of which the first two are under way when the others gather; all
+/// of them wait until the lock of `held` ends.
+async fn dispatch_together(stage: &Stage, keys: impl Iterator<Item = String>) -> Vec<Result<Value, Fault>> {
+    let mut held = stage.scratch.connect().await;
+    execute(&mut held, "BEGIN; LOCK TABLE forge_jobs IN SHARE MODE").await;
+    let dispatches = join_all(keys.map(|key| stage.call(DispatchFromAnAction { key })));
+    let release = async {
+        until("two writes wait for the lock", PATIENCE, || async {
+            (stage.scratch.sessions("wait_event_type = 'Lock'").await == 2).then_some(())
+        })
+        .await;
+        execute(&mut held, "COMMIT").await;
+    };
+    tokio::join!(dispatches, release).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dispatches_at_the_same_time_share_a_commit() {
+    let stage = Stage::migrated().await;
+    let dispatched = dispatch_together(&stage, (0..20).map(|number| format!("{number}"))).await;
+    let mut ids: Vec<_> =
+        dispatched.into_iter().map(|reply| reply.expect("dispatches").to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), rows(&stage).await.len()), (20, 20));
+    let commits = "SELECT count(DISTINCT xmin::text) FROM forge_jobs";
+    let commits: i64 =
+        sqlx::query_scalar(commits).fetch_one(&mut stage.scratch.connect().await).await.expect("reads");
+    // The first one by itself, what had come when the second one was written, and all that gathered behind.
+    assert!(commits < 10, "{commits} commits");
+    assert_eq!(woken(&stage), ["mail"]);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_dispatch_fails_alone() {
+    let stage = Stage::migrated().await;
+    let mut connection = stage.scratch.connect().await;
+    for rule in [
+        "ALTER TABLE forge_jobs ADD CHECK (args ->> 'key' NOT LIKE 'poison%')",
+        // A bug in a trigger: nothing in its code says that one of the rows is to blame.
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'no such column' USING ERRCODE = '42703'; END $$",
+        "CREATE TRIGGER buggy BEFORE INSERT ON forge_jobs FOR EACH ROW
+         WHEN (new.args ->> 'key' = 'poison-13') EXECUTE FUNCTION fail()",
+    ] {
+        execute(&mut connection, rule).await;
+    }
+    let keys =
+        (0..20).map(|number| if number % 7 == 6 { format!("poison-{number}") } else { format!("{number}") });
+    let dispatched = dispatch_together(&stage, keys).await;
+    for (number, reply) in dispatched.into_iter().enumerate() {
+        assert_eq!(reply.is_err(), number % 7 == 6, "{number}: {reply:?}");
+    }
+    assert_eq!(rows(&stage).await.len(), 18);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatch_whose_session_is_ended_has_an_unknown_outcome() {
+    let stage = Stage::migrated().await;
+    let mut held = stage.scratch.connect().await;
+    execute(&mut held, "BEGIN; LOCK TABLE forge_jobs IN SHARE MODE").await;
+    let waits = "wait_event_type = 'Lock'";
+    let end = async {
+        until("the dispatch waits for the lock", PATIENCE, || async {
+            (stage.scratch.sessions(waits).await == 1).then_some(())
+        })
+        .await;
+        // A pooler that has lost its server answers in the same way, also after the commit.
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND {waits}"
+        );
+        execute(&mut stage.scratch.connect().await, &sql).await;
+    };
+    let (dispatched, ()) = tokio::join!(stage.call(DispatchFromAnAction { key: "a".into() }), end);
+    assert_eq!(dispatched.expect_err("its session was ended").code(), Code::OutcomeUnknown);
+    execute(&mut held, "COMMIT").await;
     stage.close().await;
 }

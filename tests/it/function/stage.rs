@@ -13,8 +13,8 @@ use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
 use forge_actors::job::buffer::{BufferPlace, JobBuffer};
+use forge_actors::job::dispatcher::JobInserter;
 use forge_actors::job::ends::JobEnds;
-use forge_actors::job::insert::JobInserter;
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
@@ -76,7 +76,7 @@ impl Stage {
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let result_bytes_max = needs.config.result_bytes_max;
-        let inserter = JobInserter::new(needs.database.clone(), needs.hints.clone());
+        let (inserter, inserter_child) = JobInserter::new(needs.database.clone(), needs.hints.clone());
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let (job_buffer, _) =
             JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
@@ -93,7 +93,7 @@ impl Stage {
             result_bytes_max,
         };
         let (functions, child) = Functions::new(catalog, needs, services).expect("threads");
-        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
+        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, tree, queues, root }
     }

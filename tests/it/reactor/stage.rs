@@ -14,8 +14,8 @@ use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
 use forge_actors::job::buffer::{BufferPlace, JobBuffer};
+use forge_actors::job::dispatcher::JobInserter;
 use forge_actors::job::ends::JobEnds;
-use forge_actors::job::insert::JobInserter;
 use forge_actors::kernel::commit::Receipt;
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
@@ -68,7 +68,7 @@ impl Stage {
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
-        let inserter = JobInserter::new(needs.database.clone(), needs.hints.clone());
+        let (inserter, inserter_child) = JobInserter::new(needs.database.clone(), needs.hints.clone());
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let (job_buffer, _) =
             JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
@@ -87,7 +87,8 @@ impl Stage {
         let (functions, functions_child) = Functions::new(catalog, needs, services).expect("threads");
         let (reactor, reactor_child) =
             Reactor::new(ReactorDeps { functions: functions.clone(), database, hints, config });
-        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![functions_child, reactor_child]);
+        let spec =
+            SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, functions_child, reactor_child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, reactor, tree, root }
     }

@@ -30,8 +30,8 @@ use crate::gateway::config::GatewayConfig;
 use crate::gateway::port::Port;
 use crate::gateway::{Gateway, GatewayDeps};
 use crate::job::buffer::{BufferPlace, JobBuffer};
+use crate::job::dispatcher::JobInserter;
 use crate::job::ends::JobEnds;
-use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::subsystem::{ConfigSection, Readiness};
@@ -160,7 +160,7 @@ fn functions(id: NodeId) -> Functions {
         terms: watch::channel(None).1,
         config: FunctionConfig { result_bytes_max: RESULT_BYTES_MAX, ..FunctionConfig::default() },
     };
-    let inserter = JobInserter::new(deps.database.clone(), deps.hints.clone());
+    let (inserter, _) = JobInserter::new(deps.database.clone(), deps.hints.clone());
     let (job_ends, _) = JobEnds::new(deps.database.clone(), deps.hints.clone());
     let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), deps.database.clone(), deps.hints.clone());
     let services = |invoke, blocking| Services {

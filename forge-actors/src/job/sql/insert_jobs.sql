@@ -1,9 +1,9 @@
--- Called by job/insert.rs for several dispatches of one caller, and for the runs of crons, in the transaction
--- that writes them: $1 ids, $2 names, $3 queues, $4 priorities, $5 attempts, $6 seconds to wait, unless $11
+-- Called by job/insert.rs for several dispatches, in the transaction of their caller or in one of their own,
+-- and for the runs of crons, in the transaction that writes them: $1 ids, $2 names, $3 queues, $4 priorities, $5 attempts, $6 seconds to wait, unless $11
 -- says when a job may run, $7 arguments, $8 identities, $9 traces, $10 whether they may be claimed in a batch
 -- lease, $12 keys of concurrency limits, $13 of rate limits, $14 time limits, $15 whether other jobs wait for
--- them. Appends to forge_jobs and its indexes; locks only its own rows. As sql/insert_job.sql, jobs of a
--- blocked key are blocked.
+-- them. Appends to forge_jobs and its indexes; locks only its own rows. As sql/insert_limited_job.sql, jobs
+-- of a blocked key are blocked.
 -- A job without a key looks for none, and the order keeps the look in the index: when most jobs are blocked,
 -- the server would look for a key from the beginning of the table.
 INSERT INTO forge_jobs (

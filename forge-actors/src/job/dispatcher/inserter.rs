@@ -1,0 +1,100 @@
+//! What contexts dispatch jobs with.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::{Dispatcher, DispatcherShared};
+use crate::app::Result;
+use crate::app::new_job::{DispatchOutcome, InsertJob, NewDependency, NewJob};
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::db::handle::Db;
+use crate::db::transaction::outcome_unknown;
+use crate::job::insert::{DispatchedJob, insert_in, insert_row, insert_rows};
+use crate::job::{dependencies, follow};
+use crate::kernel::ids::JobId;
+use crate::supervise::ChildSpec;
+
+/// Inserts dispatched jobs. Every node has one, with the role `worker` or without. Cheap to clone; all
+/// clones are the same.
+#[derive(Clone)]
+pub struct JobInserter {
+    shared: Arc<DispatcherShared>,
+    /// Has a permit while no call inserts its job by itself.
+    lone: Arc<Semaphore>,
+}
+
+impl JobInserter {
+    /// The inserter of one node, and the child that writes what gathers.
+    pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
+        let (shared, child) = Dispatcher::spec(database, hints);
+        (Self { shared, lone: Arc::new(Semaphore::new(1)) }, child)
+    }
+
+    async fn insert_or_gather(&self, job: &NewJob, identity: Option<String>, trace: String) -> Result<()> {
+        let mut lone = self.lone.try_acquire().ok();
+        if lone.is_none() {
+            let job = DispatchedJob { job: job.clone(), identity: identity.clone(), trace: trace.clone() };
+            if let Some(answer) = self.shared.gather(job) {
+                return answer.await.unwrap_or_else(|_| Err(outcome_unknown()));
+            }
+            lone = self.lone.acquire().await.ok();
+        }
+        let insert = insert_row(job, job.after_secs, job.run_at, identity, trace);
+        self.shared.database.write_alone(insert).await?;
+        drop(lone);
+        self.shared.publish([job]);
+        Ok(())
+    }
+}
+
+impl InsertJob for JobInserter {
+    fn insert<'a>(
+        &'a self,
+        db: &'a Db,
+        job: &'a NewJob,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<DispatchOutcome>> {
+        Box::pin(insert_in(db, job, identity, trace))
+    }
+
+    fn insert_alone<'a>(
+        &'a self,
+        job: &'a NewJob,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>> {
+        Box::pin(async move {
+            if !self.shared.database.state().borrow().is_up() {
+                return Ok(None);
+            }
+            self.insert_or_gather(job, identity, trace).await?;
+            Ok(Some(DispatchOutcome::New(job.id)))
+        })
+    }
+
+    fn depend<'a>(&'a self, db: &'a Db, dependencies: &'a [NewDependency]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { dependencies::insert(db, dependencies).await })
+    }
+
+    fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { follow::follow(db, job, &follower).await })
+    }
+
+    fn insert_all<'a>(
+        &'a self,
+        db: &'a Db,
+        jobs: &'a [NewJob],
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let all = jobs.iter().map(|job| (job, identity.as_deref(), trace.as_str()));
+            insert_rows(all.collect()).execute(db).await?;
+            Ok(())
+        })
+    }
+}
