@@ -6,10 +6,10 @@
 -- Columns of forge_jobs that this statement does not name stay as they were. An attempt that failed is
 -- written down. The jobs of a lease are unnested once, and not for each of the results.
 WITH leased AS MATERIALIZED (
-    SELECT lease.id AS lease_id, lease.node_id, lease.gone, job.id, job
+    SELECT lease.id AS lease_id, lease.node_id, job.id, job
     FROM forge_job_leases lease
     CROSS JOIN LATERAL unnest(lease.jobs) AS job
-    WHERE lease.id = ANY ($1)
+    WHERE lease.id = ANY ($1) AND NOT job.id = ANY (lease.gone)
 ), released AS MATERIALIZED (
     SELECT leased.lease_id, leased.node_id, leased.job, result.status::forge_job_status AS status,
            result.error, result.delay, result.attempt, result.refused_by, result.failure
@@ -17,8 +17,7 @@ WITH leased AS MATERIALIZED (
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::int4[], $7::text[], $9::text[]
     ) AS result (lease_id, id, status, error, delay, attempt, refused_by, failure)
     JOIN leased ON leased.lease_id = result.lease_id AND leased.id = result.id
-    WHERE NOT leased.id = ANY (leased.gone)
-      AND NOT EXISTS (SELECT FROM forge_job_history history WHERE history.id = leased.id)
+    WHERE NOT EXISTS (SELECT FROM forge_job_history history WHERE history.id = leased.id)
 ), struck AS (
     UPDATE forge_job_leases lease
     SET gone = lease.gone || leaving.ids
