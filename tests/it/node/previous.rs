@@ -307,7 +307,9 @@ async fn compare_with(database: &Database, clients: &[Rounds]) {
     .await;
     let ends = "select status::text || ' by attempt ' || attempt || ': ' || count(*) from forge_job_history
                 group by status, attempt";
-    assert_eq!(database.column::<String>(ends).await, [format!("completed by attempt 1: {}", jobs.len())]);
+    let why = database.column::<String>("select coalesce(error, '') from forge_failed_attempts").await;
+    let ends = database.column::<String>(ends).await;
+    assert_eq!(ends, [format!("completed by attempt 1: {}", jobs.len())], "failed attempts: {why:?}");
     assert_eq!(effects("begun").await, jobs);
     assert_eq!(effects("done").await, jobs);
     let versions = "select count(distinct build is null) from forge_job_history job join forge_nodes node on node.id = job.node_id";
