@@ -23,7 +23,7 @@ use super::leases::ClaimedJob;
 use super::messages::{ClaimerMessage, UnblockerMessage, WorkerMessage};
 use super::paths::CLAIMER;
 use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
-use super::poll_pace::PollPace;
+use super::poll_pace::{PollPace, PromotionPace};
 use super::shared::JobShared;
 use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
 use crate::change::{InterestOf, TopicKind};
@@ -46,12 +46,6 @@ const QUEUES_MAX: usize = 1_000;
 const GATHER_FROM: usize = 3;
 /// How long the next jobs gather then: a claim costs the server and the node as much as dozens of jobs.
 const GATHER: Duration = millis(3);
-
-/// Between a promotion and the next one that hints or results ask for. A job that is delayed by less may
-/// start this much late; without the pause, each job that is claimed at once would cost a promotion as well.
-const PROMOTION_PAUSE: Duration = millis(100);
-/// After a promotion that takes long, as beside an old snapshot, the pause is so many times that.
-const SLOW_PROMOTION_PAUSES: u32 = 4;
 
 /// A promotion that took longer does not say that a lease has run out; the next one may.
 const SLOW_PROMOTION: Duration = secs(2);
@@ -105,9 +99,8 @@ pub(super) struct ClaimerState {
     _poll: Timer,
     /// The next scheduled job, when it is due before the next poll.
     _due: Option<Timer>,
-    /// Before this moment no promotion is sent that hints or results ask for.
-    promotion_after: Instant,
-    /// The rest of the time until then, while a promotion waits for it.
+    promotion_pace: PromotionPace,
+    /// The rest of the pause between two promotions, while one waits for it.
     promotion_pause: Option<Timer>,
     /// The end of a pause.
     _pause: Option<Timer>,
@@ -159,8 +152,7 @@ impl Claimer {
         }
         while let Some(step) = state.planner.next(self.shared.leases.len()) {
             if step == ClaimStep::Promote {
-                // Until it ends, which says how long the pause is.
-                state.promotion_after = Instant::now() + SLOW_PROMOTION;
+                state.promotion_pace.sent(Instant::now());
             }
             state.steps.push_back(self.send_step(cx, step));
         }
@@ -278,7 +270,7 @@ impl Claimer {
 
     /// Scheduled jobs may have been written, whose time the next promotion learns.
     fn want_promotion(cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
-        let pause = state.promotion_after.saturating_duration_since(Instant::now());
+        let pause = state.promotion_pace.pause(Instant::now());
         if pause.is_zero() {
             state.planner.promotion_wanted();
         } else if state.promotion_pause.is_none() {
@@ -360,8 +352,7 @@ impl Claimer {
             (Ok(StepReply::Promoted(promoted)), _) => {
                 state.pace.polled(!promoted.is_empty());
                 let took = sent.elapsed();
-                let pause = PROMOTION_PAUSE.max(SLOW_PROMOTION_PAUSES * took);
-                state.promotion_after = Instant::now() + pause;
+                state.promotion_pace.ended(Instant::now(), took);
                 self.add_queues(state, &promoted.waiting);
                 let with_work = promoted.queues.union(&promoted.waiting);
                 state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
@@ -435,7 +426,7 @@ impl Actor for Claimer {
             poll_every: self.shared.config.poll_interval,
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
-            promotion_after: Instant::now(),
+            promotion_pace: PromotionPace::default(),
             promotion_pause: None,
             _pause: None,
             give_back: None,

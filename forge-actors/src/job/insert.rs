@@ -163,13 +163,18 @@ pub struct DispatchedJob {
     pub trace: String,
 }
 
+impl DispatchedJob {
+    pub(super) fn row(&self) -> (&NewJob, Option<&str>, &str) {
+        (&self.job, self.identity.as_deref(), &self.trace)
+    }
+}
+
 /// Inserts jobs with one statement on `db`; none of them is unique.
 ///
 /// # Errors
 /// When the database fails or refuses one of them; then there is none.
 pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
-    let all = jobs.iter().map(|all| (&all.job, all.identity.as_deref(), all.trace.as_str()));
-    insert_rows(all.collect()).execute(db).await?;
+    insert_rows(jobs.iter().map(DispatchedJob::row).collect()).execute(db).await?;
     Ok(())
 }
 

@@ -159,18 +159,33 @@ async fn a_buffered_job_that_found_another_one_is_not_dispatched_when_that_one_i
     killed.dispatch_nothing_again().await;
 }
 
+/// Jobs that a node has buffered, and was killed with, while the database is away.
+struct LeftJobs {
+    postgres: PostgresProcess,
+    database: Database,
+    home: TempDir,
+    folder: PathBuf,
+}
+
+impl LeftJobs {
+    async fn of(count: usize) -> Self {
+        let postgres = PostgresProcess::start().await;
+        let database = Database::create_in(&postgres.url(), None).await;
+        let home = tempfile::tempdir().expect("make a directory");
+        let folder = folder(home.path(), &database);
+        let mut node = worker_on(&database, "").directory(home.path()).start().await;
+        lose_the_database(&postgres, &node).await;
+        assert_eq!(dispatch(&node, "a", count).await, vec!["buffered"; count]);
+        node.process().signal(Signal::KILL);
+        node.process().ended(PATIENCE).await;
+        Self { postgres, database, home, folder }
+    }
+}
+
 /// A second process dispatches the same file without holding its lock, as one that was cut off from the disk.
 #[tokio::test]
 async fn a_dispatch_waits_for_one_that_may_still_commit_and_goes_on_behind_it() {
-    let postgres = PostgresProcess::start().await;
-    let database = Database::create_in(&postgres.url(), None).await;
-    let home = tempfile::tempdir().expect("make a directory");
-    let folder = folder(home.path(), &database);
-    let mut node = worker_on(&database, "").directory(home.path()).start().await;
-    lose_the_database(&postgres, &node).await;
-    assert_eq!(dispatch(&node, "a", 5).await, ["buffered"; 5]);
-    node.process().signal(Signal::KILL);
-    node.process().ended(PATIENCE).await;
+    let LeftJobs { postgres, database, home, folder } = LeftJobs::of(5).await;
     postgres.restart().await;
     let [name] = &files(&folder, ".jobs")[..] else { panic!("one file") };
     let text = std::fs::read_to_string(folder.join(name)).expect("read the file");
@@ -244,15 +259,7 @@ async fn a_line_that_cannot_be_read_is_set_aside() {
 
 #[tokio::test]
 async fn a_file_that_fails_holds_up_no_other_one() {
-    let postgres = PostgresProcess::start().await;
-    let database = Database::create_in(&postgres.url(), None).await;
-    let home = tempfile::tempdir().expect("make a directory");
-    let folder = folder(home.path(), &database);
-    let mut node = worker_on(&database, "").directory(home.path()).start().await;
-    lose_the_database(&postgres, &node).await;
-    assert_eq!(dispatch(&node, "good", 1).await, ["buffered"]);
-    node.process().signal(Signal::KILL);
-    node.process().ended(PATIENCE).await;
+    let LeftJobs { postgres, database, home, folder } = LeftJobs::of(1).await;
     // Its only line must be set aside, and cannot be. Its name comes first.
     std::fs::write(folder.join("0.jobs"), "{\"of\":\"another version\"}\n").expect("write a file");
     std::fs::create_dir(folder.join("0.refused")).expect("make a directory");

@@ -53,7 +53,7 @@ const BATCH_MAX: usize = 500;
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Jobs that gather.
 const GATHERED_MAX: usize = 10_000;
-/// Bytes of the jobs that gather, but for a larger one alone.
+/// Bytes of the jobs that gather; a larger one is inserted by its call.
 const GATHERED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// After a failure that no job has caused, jobs that have gathered for longer are not tried.
 const GATHERED_AGE_MAX: Duration = secs(5);
@@ -163,8 +163,8 @@ impl DispatcherShared {
         let mut batch: Vec<_> = batch.into_iter().map(Some).collect();
         while let Some(part) = halving.part() {
             let jobs: Vec<_> = batch[part.clone()].iter().flatten().map(|gathered| &gathered.job).collect();
-            let rows = jobs.iter().map(|all| (&all.job, all.identity.as_deref(), all.trace.as_str()));
-            let written = self.database.write_alone(insert_rows(rows.collect())).await;
+            let rows = jobs.iter().map(|dispatched| dispatched.row()).collect();
+            let written = self.database.write_alone(insert_rows(rows)).await;
             match &written {
                 Ok(()) => {
                     self.publish(jobs.iter().map(|dispatched| &dispatched.job));
