@@ -1,7 +1,8 @@
 //! Migrations: each runs once however many nodes start, leaves nothing half done, and is refused when it was
 //! edited.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use forge_actors::db::config::DatabaseConfig;
@@ -12,6 +13,7 @@ use forge_actors::db::migrate::runner::{CompletedMigration, MigrationProgress, R
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::db::migrate::system::{is_system_set, system_sets};
 use forge_actors::kernel::diagnose::Diagnose;
+use tokio::task::JoinSet;
 
 use super::cluster::{Scratch, execute, until};
 
@@ -220,6 +222,34 @@ async fn an_invalid_index_of_others_stops_no_migration() {
         "-- @no-transaction\n-- @up\nCREATE INDEX CONCURRENTLY t_n ON t (id);\n-- @down\nDROP INDEX t_n;\n";
     let sets = app(&[("0001_create_t.sql", CREATE), ("0002_add_index.sql", index)]);
     assert_eq!(titles(&up(&scratch.database, &sets).await.unwrap()), ["0001_create_t", "0002_add_index"]);
+    scratch.drop().await;
+}
+
+/// The statement locks the tables in the other order than the migration, and is repeated without a pause: it
+/// waits for the migration, and the migration for it, until the migration begins with the other table.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_lock_tables_in_another_order_than_a_migration_do_not_fail() {
+    const TABLES: &str = "-- @up\nCREATE TABLE a (n int);\nCREATE TABLE b (n int);\n-- @irreversible\n";
+    const ALTER: &str = "-- @up\nALTER TABLE a ADD m int;\nALTER TABLE b ADD m int;\n-- @irreversible\n";
+    let scratch = Scratch::new().await;
+    let files = [("0001_create_tables.sql", TABLES), ("0002_alter_tables.sql", ALTER)];
+    up(&scratch.database, &app(&files[..1])).await.unwrap();
+    let is_migrated = Arc::new(AtomicBool::new(false));
+    let mut writers = JoinSet::new();
+    for _ in 0..8 {
+        let (mut connection, is_migrated) = (scratch.connect().await, Arc::clone(&is_migrated));
+        writers.spawn(async move {
+            while !is_migrated.load(Ordering::Relaxed) {
+                let write = "BEGIN; INSERT INTO b (n) VALUES (1); SELECT pg_sleep(0.02); INSERT INTO a (n) VALUES (1); COMMIT";
+                sqlx::raw_sql(write).execute(&mut connection).await.expect("no statement fails");
+            }
+        });
+    }
+    let sets = app(&files);
+    let done = up(&scratch.database, &sets).await;
+    is_migrated.store(true, Ordering::Relaxed);
+    writers.join_all().await;
+    assert_eq!(titles(&done.unwrap()), ["0002_alter_tables"]);
     scratch.drop().await;
 }
 

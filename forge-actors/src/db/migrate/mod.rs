@@ -17,9 +17,10 @@
 //!   first `n` files, and then those of files that only a newer binary has.
 //!
 //! Failures: a failed migration is rolled back as a whole, the lock is released, and the error names the
-//! file, the line and the server's message. A migration that does not get the lock of a table within a second
-//! is rolled back and tried again for [`lock_wait`](runner::Runner::lock_wait): the statements of running
-//! nodes queue behind a lock request that waits.
+//! file, the line and the server's message. A migration that does not get the lock of a table within half a
+//! second is rolled back and tried again for [`lock_wait`](runner::Runner::lock_wait): the statements of
+//! running nodes queue behind a lock request that waits. The next try takes that lock first, since statements
+//! that take the tables in another order and the migration may have waited for each other.
 
 pub mod error;
 pub mod file;
@@ -29,6 +30,7 @@ pub mod runner;
 pub mod set;
 pub mod split;
 pub mod system;
+mod table_locks;
 
 #[cfg(test)]
 mod tests;

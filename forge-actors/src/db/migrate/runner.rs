@@ -19,13 +19,15 @@ use super::plan::{
 };
 use super::set::MigrationSet;
 use super::split::{Piece, split};
+use super::table_locks::TableLocks;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::{millis, secs};
 
-/// A migration that cannot get its table locks within this time gives up its place, because statements of
-/// running nodes queue behind its lock request.
-const TABLE_LOCK_TIMEOUT: Duration = secs(1);
+/// A migration that does not get the lock of a table within this time gives up its place, because statements
+/// of running nodes queue behind its lock request. Half of Postgres' `deadlock_timeout`: of a statement and a
+/// migration that wait for each other the migration gives up, before the server makes the statement fail.
+const TABLE_LOCK_TIMEOUT: Duration = millis(500);
 /// Pauses between two tries: the statements that queued go ahead meanwhile.
 const TABLE_LOCK_RETRY: Backoff = Backoff::exponential(millis(500), secs(5));
 
@@ -190,7 +192,8 @@ impl<'a> Runner<'a> {
             let started = Instant::now();
             if step.migration.transactional {
                 let mut tries = LockedTries::new(self.lock_wait);
-                while let Err(error) = self.run_in_transaction(session, step).await {
+                let mut first = TableLocks::default();
+                while let Err(error) = self.run_in_transaction(session, step, &mut first).await {
                     tries.pause_after(error, step, &progress).await?;
                 }
             } else {
@@ -209,19 +212,36 @@ impl<'a> Runner<'a> {
         Ok(completed)
     }
 
-    /// Runs the section and writes its row in one transaction.
+    /// Takes the locks `first`, runs the section and writes its row in one transaction. A lock that it does
+    /// not get is among `first` then.
     async fn run_in_transaction(
         &self,
         session: &mut Session,
         step: MigrationStep<'_>,
+        first: &mut TableLocks,
     ) -> Result<(), MigrateError> {
         let started = Instant::now();
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", TABLE_LOCK_TIMEOUT.as_millis());
         session.execute(AssertSqlSafe(begin), Activity::Pinned).await.map_err(bookkeeping)?;
-        let result = match run_section(session, step.section).await {
+        let (pid, mut waited) = (session.pid(), None);
+        let locked_section = async {
+            let lock = session.execute(AssertSqlSafe(first.statements()), Activity::Pinned).await;
+            lock.map_err(|error| (step.section.line, error))?;
+            run_section(session, step.section).await
+        };
+        let ran = tokio::select! {
+            ran = locked_section => ran,
+            never = TableLocks::watch(self.database, pid, &mut waited) => match never {},
+        };
+        let result = match ran {
             Ok(()) => self.write_row(session, step, started).await,
             Err((line, error)) => Err(failed(step, line, error)),
         };
+        if let (Err(error), Some((table, mode))) = (&result, waited)
+            && error.is_lock_conflict()
+        {
+            first.take_first(table, mode);
+        }
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = session.execute(end, Activity::Pinned).await;
         result?;
