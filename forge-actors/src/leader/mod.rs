@@ -29,6 +29,10 @@
 //!   Postgres frees its lock. It does not stop a statement that is under way.
 //! - The *epoch* in `forge_leaders`, checked by each transaction, refuses what an old leader still sends.
 //!
+//! A renewal is therefore a read on that session, which keeps it from being idle: the server knows who holds
+//! the lock and when the session was last used. Five rows that each leader wrote every second were nine
+//! tenths of what an idle node wrote.
+//!
 //! Invariants
 //! - Every transaction of a duty begins with [`Term::begin`], which locks the row of the term `FOR KEY
 //!   SHARE`. An election locks the row `FOR UPDATE`. So all that one leader commits is committed before the

@@ -11,17 +11,20 @@ use crate::db::election_session::ElectionSession;
 use crate::db::handle::Db;
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{Timestamp, minutes};
+
+/// A leader writes down at this pace that it leads. Its other renewals only keep its session alive.
+const WRITE_EVERY: Duration = minutes(1);
 
 /// Terms that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 1_000;
 
-/// What the row of a leadership says at the moment when it is read. Only its renewals show that a leader is
-/// alive, so one that was lost is shown as leading until its lease has expired.
+/// Whether a leadership is led, at the moment when it is read. A leader that is killed is seen to be gone at
+/// once, one that is frozen or cut off when its lease has expired.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderState {
-    /// The leader renewed its term within the lease.
+    /// The leader's session holds the lock, and was used within the lease.
     Leading,
     /// The leader was lost, or is cut off from the database, and no other node was elected yet.
     Expired,
@@ -29,7 +32,7 @@ pub enum LeaderState {
     Resigned,
 }
 
-/// A leadership and who leads it, as its row says.
+/// A leadership and who leads it.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderInfo {
@@ -43,7 +46,8 @@ pub struct LeaderInfo {
     pub node_name: String,
     /// When the term began, by the database's clock, as all times here.
     pub elected_at: Timestamp,
-    /// When the leader last renewed it. A leader that is alive does so every third of `leader.lease`.
+    /// When the leader last renewed it. A leader that is alive does so every third of `leader.lease`. Of a
+    /// leader that is gone only the last written renewal is known, up to a minute earlier.
     pub renewed_at: Timestamp,
     /// When the leader stepped down; `None` while it leads, and when it was lost.
     pub resigned_at: Option<Timestamp>,
@@ -75,7 +79,7 @@ pub struct EndedTerm {
     pub node_name: String,
     /// When the term began.
     pub elected_at: Timestamp,
-    /// When the leader last renewed it.
+    /// The last renewal that the leader has written: it writes one a minute.
     pub renewed_at: Timestamp,
     /// When the leader stepped down, or the next one was elected.
     pub ended_at: Timestamp,
@@ -117,7 +121,8 @@ pub(super) async fn renew(
     let (names, epochs): (Vec<&str>, Vec<i64>) =
         terms.iter().map(|(leadership, epoch)| (leadership.name(), *epoch)).unzip();
     let renew = sqlx::query(include_str!("sql/renew_terms.sql"));
-    let rows = session.fetch_all(renew.bind(names).bind(epochs).bind(node)).await?;
+    let renew = renew.bind(names).bind(epochs).bind(node).bind(WRITE_EVERY.as_secs_f64());
+    let rows = session.fetch_all(renew).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let lasting: Vec<String> = row.try_get("names")?;
     Ok(Renewal { pid: row.try_get("pid")?, lasting: lasting.into_iter().collect() })
@@ -151,7 +156,8 @@ pub async fn lock_term(
     Ok(lock.fetch_optional(db).await?.is_some())
 }
 
-/// Every leadership with its present or last leader. A term that was not renewed for `lease` has expired.
+/// Every leadership with its present or last leader. A term whose session was not used for `lease` has
+/// expired.
 pub async fn list_leaders(db: &Db, lease: Duration) -> sqlx::Result<Vec<LeaderInfo>> {
     sqlx::query_as(include_str!("sql/list_leaders.sql")).bind(lease.as_secs_f64()).fetch_all(db).await
 }

@@ -65,14 +65,17 @@ async fn leading(nodes: &[Node]) -> usize {
     texts.into_iter().filter(|reply| reply.as_ref().is_ok_and(|reply| reply.text.contains(metric))).count()
 }
 
+/// When a session that holds a lock of a leadership was last used.
+const LAST_RENEWAL: &str = "select max(state_change)::text from pg_stat_activity join pg_locks using (pid)
+    where locktype = 'advisory' and application_name like '% leader #%'";
+
 /// One node says that it leads, also after some renewals. No epoch of the history is missing.
 async fn one_leader_is_left(database: &Database, nodes: &[Node]) {
     for renewal in 0..RENEWALS {
         until("one node leads", PATIENCE, || async { (leading(nodes).await == 1).then_some(()) }).await;
-        let seen: String = database.value("select max(renewed_at)::text from forge_leaders").await;
+        let seen: String = database.value(LAST_RENEWAL).await;
         until(&format!("renewal {renewal}"), PATIENCE, || async {
-            let now: String = database.value("select max(renewed_at)::text from forge_leaders").await;
-            (now != seen).then_some(())
+            (database.value::<String>(LAST_RENEWAL).await != seen).then_some(())
         })
         .await;
     }

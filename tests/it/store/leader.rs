@@ -165,21 +165,30 @@ async fn what_an_old_epoch_writes_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_term_that_is_not_renewed_is_not_shown_as_led() {
+async fn a_leader_is_shown_as_its_session_is_whatever_its_row_says() {
     let scratch = migrated().await;
     let mut session = ElectionSession::open(&scratch.database, "gone", STATEMENT).await.unwrap();
+    assert_eq!(session.try_lock(&[LockKey::forge("leader/duty")]).await.unwrap(), [true]);
     elect(&mut session, DUTY, NodeId::new(), "gone").await.unwrap();
-    let states = async |lease: Duration| -> Vec<LeaderState> {
-        let led = list_leaders(&scratch.database.reader(), lease).await.unwrap();
-        led.iter().map(|leader| leader.state).collect()
+    let leader = async |lease: Duration| -> LeaderInfo {
+        list_leaders(&scratch.database.reader(), lease).await.unwrap().remove(0)
     };
-    assert_eq!(states(LIMIT).await, [LeaderState::Leading]);
     let mut outside = scratch.connect().await;
     let age = "SET elected_at = elected_at - interval '12 s', renewed_at = renewed_at - interval '12 s'";
     execute(&mut outside, &format!("UPDATE forge_leaders {age}")).await;
-    assert_eq!(states(LeaderConfig::default().lease).await, [LeaderState::Expired]);
-    assert_eq!(states(LIMIT).await, [LeaderState::Leading], "of a lease that lasts longer");
+    let led = leader(LIMIT).await;
+    assert_eq!(led.state, LeaderState::Leading);
+    assert!(
+        (led.renewed_at - led.elected_at).num_seconds() >= 12,
+        "renewed when the session was used: {led:?}"
+    );
+    until("the session was not used for so long", LIMIT, async || {
+        leader(Duration::from_millis(200)).await.state == LeaderState::Expired
+    })
+    .await;
+    assert_eq!(leader(LIMIT).await.state, LeaderState::Leading, "of a lease that lasts longer");
     drop(session);
+    until("the session is gone", LIMIT, async || leader(LIMIT).await.state == LeaderState::Expired).await;
     scratch.drop().await;
 }
 

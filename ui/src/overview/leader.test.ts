@@ -18,5 +18,5 @@ test("an ended term says how it ended, and how long it lasted as far as is known
   expect(ledFor(ended())).toBe("1 h");
   const lost = ended({ reason: "lost", renewedAt: "2026-11-21T11:29:00Z" });
   expect(statusOfEnded(lost, NOW).word).toBe("lost 1 min ago");
-  expect(ledFor(lost)).toBe("30 min");
+  expect(ledFor(lost)).toBe("at least 30 min");
 });

@@ -4,7 +4,7 @@ import type { EndedTerm, LeaderInfo } from "../forge/api";
 import { ago, span } from "../parts/format";
 import type { Status } from "../parts/status";
 
-/** Whether the node still leads, with the age of what is known of it: a leadership is only as true as its last renewal. */
+/** Whether the node still leads, with the age of its last renewal. */
 export function statusOfLeader(leader: LeaderInfo, nowMs: number): Status {
   const renewed = `renewed ${ago(nowMs - Date.parse(leader.renewedAt))}`;
   switch (leader.state) {
@@ -28,7 +28,8 @@ export function statusOfEnded(term: EndedTerm, nowMs: number): Status {
   }
 }
 
-/** How long the node led. A leader that was lost is known to have led until its last renewal. */
+/** How long the node led. A leader that was lost is known to have led until it wrote that down last, which it does once a minute. */
 export function ledFor({ electedAt, renewedAt, endedAt, reason }: EndedTerm): string {
-  return span(Date.parse(reason === "lost" ? renewedAt : endedAt) - Date.parse(electedAt));
+  const led = span(Date.parse(reason === "lost" ? renewedAt : endedAt) - Date.parse(electedAt));
+  return reason === "lost" ? `at least ${led}` : led;
 }

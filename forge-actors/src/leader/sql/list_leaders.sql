@@ -1,8 +1,24 @@
 -- Called by leader/store.rs for forge.leaders: $1 the lease in seconds. Reads all of forge_leaders, a handful
--- of rows; no lock.
-SELECT name, epoch, node_id, node_name, elected_at, renewed_at, resigned_at,
-       CASE WHEN resigned_at IS NOT NULL THEN 'resigned'
-            WHEN renewed_at < now() - make_interval(secs => $1) THEN 'expired'
+-- of rows; no lock. Whether a node leads, and when it renewed its terms last, the server says of the session
+-- that holds the lock of the leadership (Leadership::lock_key): its row is written once a minute only. A
+-- session that this role may not see the activity of leads as long as it holds the lock.
+SELECT leader.name, leader.epoch, leader.node_id, leader.node_name, leader.elected_at,
+       greatest(leader.renewed_at, session.used_at) AS renewed_at, leader.resigned_at,
+       CASE WHEN leader.resigned_at IS NOT NULL THEN 'resigned'
+            WHEN session.pid IS NULL OR session.used_at < now() - make_interval(secs => $1) THEN 'expired'
             ELSE 'leading' END AS state
-FROM forge_leaders
-ORDER BY name
+FROM forge_leaders leader
+CROSS JOIN LATERAL (
+    SELECT ('x' || encode(substr(sha256(convert_to('forge/system/leader/' || leader.name, 'UTF8')), 1, 8), 'hex'))
+        ::bit(64)::bigint AS number
+) AS key
+LEFT JOIN LATERAL (
+    SELECT lock.pid, activity.state_change AS used_at
+    FROM pg_locks lock
+    LEFT JOIN pg_stat_activity activity ON activity.pid = lock.pid
+    WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
+      AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (lock.classid::bigint << 32 | lock.objid::bigint) = key.number
+    LIMIT 1
+) AS session ON true
+ORDER BY leader.name
