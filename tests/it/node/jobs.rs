@@ -301,19 +301,28 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     let database = Database::create().await;
     let config = "concurrency = 16\nqueue_share = 1.0\nlease = \"2s\"";
     let mut node = worker_on(&database, config).start().await;
-    database.execute(&insert("jobs.once", "'n', n", 2_500, 1, 50)).await;
-    await_count(&database, "done", "true", 300, LONG).await;
-    // The running jobs wait for this lock, and the node claims as many jobs as it may hold.
+    // Quick jobs first: they widen the window, so that jobs are claimed ahead.
+    let quick = insert("jobs.quick", "'n', n", 600, 9, 60);
+    database.execute(&[quick, insert("jobs.once", "'n', n", 2_500, 1, 50)].concat()).await;
+    // The running jobs wait for this lock, and the node claims as many jobs as its pace allows. It gives them
+    // back when they have waited for 1.5 s; so on a machine so busy that they are not seen before, once more.
     let mut lock = database.connect().await;
-    lock.execute("begin; lock table probe_effects in exclusive mode").await.expect("lock the effects");
-    let full = || async {
-        let held = "select count(*) filter (where status = 'running') || ' ' || count(*) filter (where status = 'claimed') from forge_jobs";
-        let held: String = database.value(held).await;
-        let (running, claimed) =
-            held.split_once(' ').and_then(|(a, b)| Some((a.parse::<i64>().ok()?, b.parse::<i64>().ok()?)))?;
-        (running == 16 && claimed >= 200).then_some(())
-    };
-    until("sixteen have begun, and hundreds are prefetched", LONG, full).await;
+    let held = "select count(*) filter (where status = 'running') = 16 and count(*) filter (where status = 'claimed') > 0
+                from forge_jobs where name = 'jobs.once'";
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        await_count(&database, "done", "true", rounds * 50, LONG).await;
+        lock.execute("begin; lock table probe_effects in exclusive mode").await.expect("lock the effects");
+        let full = until("sixteen have begun, and others are claimed", LONG, || async {
+            database.value::<bool>(held).await.then_some(())
+        });
+        if tokio::time::timeout(Duration::from_millis(700), full).await.is_ok() {
+            break;
+        }
+        lock.execute("rollback").await.expect("unlock the effects");
+        assert!(rounds < 40, "never ran sixteen jobs while others were claimed");
+    }
     node.process().signal(Signal::KILL);
     node.process().ended(PATIENCE).await;
     database
@@ -322,8 +331,10 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     lock.execute("rollback").await.expect("unlock the effects");
     let claimed = "select count(*) from held where status = 'claimed' and attempt = 0";
     let claimed = database.value::<i64>(claimed).await;
+    println!("{claimed} were claimed and had not begun, in round {rounds}");
+    assert!(claimed > 0);
     let node = worker_on(&database, config).start().await;
-    await_history(&database, "completed: 2484, dead_letter: 16", LONG).await;
+    await_history(&database, "completed: 3084, dead_letter: 16", LONG).await;
     nothing_is_left(&database).await;
     let ended = |was: &str, is: &str| {
         format!(
