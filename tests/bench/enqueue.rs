@@ -19,8 +19,9 @@ const THOUSANDS: u32 = 40;
 
 const INSERT: &str = "insert into bare_jobs (id, queue, priority, waiting, run_at, args)
     values (gen_random_uuid(), 'never', 50, false, now(), '{\"number\": 7}')";
+/// In the index of what waits, as each row of a queue is.
 const INSERT_MANY: &str = "insert into bare_jobs (id, queue, priority, waiting, run_at, args)
-    select id, 'never', 50, false, now(), args::json from unnest($1::uuid[], $2::text[]) as row (id, args)";
+    select id, 'never', 50, true, now(), args::json from unnest($1::uuid[], $2::text[]) as row (id, args)";
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     let stage = Stage::set().await;

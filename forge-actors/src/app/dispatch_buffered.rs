@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use crate::app::call::CallableFrom;
 use crate::app::context::Ctx;
-use crate::app::dispatch::{Dispatch, DispatchableFrom, Enqueue, origin};
+use crate::app::dispatch::Dispatch;
+use crate::app::enqueue::{DispatchableFrom, Enqueue, origin};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::job_buffer::BufferedJob;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::app::context::{Ctx, MutationContext};
-use crate::app::dispatch::DispatchableFrom;
+use crate::app::enqueue::DispatchableFrom;
 use crate::app::error::{CallError, Result};
 use crate::app::handler::Handler;
 use crate::app::job::{DependencyKind, JobStatus, WaitedJob};

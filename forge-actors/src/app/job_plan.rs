@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use futures::future::BoxFuture;
 
 use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
-use crate::app::dispatch::{self, DispatchableFrom, new_job};
+use crate::app::dispatch::new_job;
+use crate::app::enqueue::{DispatchableFrom, PART_MAX, follow_as, insert_together};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::job::DependencyKind;
@@ -234,13 +235,13 @@ impl PlansJobs for Cron {
 
 /// Writes the rows of a plan in the transaction of `ctx`, and wakes the workers after the commit.
 pub(super) async fn insert_plan(ctx: &MutationContext, plan: &JobPlan) -> Result<()> {
-    for part in plan.jobs.chunks(dispatch::PART_MAX) {
-        dispatch::insert_together(ctx, part).await?;
+    for part in plan.jobs.chunks(PART_MAX) {
+        insert_together(ctx, part).await?;
     }
     let services = &ctx.scope.shared.services;
     services.jobs.depend(ctx.db(), &plan.dependencies).await?;
     for job in plan.jobs.iter().filter(|job| job.followed) {
-        dispatch::follow_as(ctx, job.id, ctx.identity()).await?;
+        follow_as(ctx, job.id, ctx.identity()).await?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ pub mod cron_context;
 pub mod decoded;
 pub mod dispatch;
 mod dispatch_buffered;
+pub mod enqueue;
 pub mod enumeration;
 pub mod error;
 pub mod handler;

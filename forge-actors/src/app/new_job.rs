@@ -56,6 +56,18 @@ pub trait InsertJob: Send + Sync + 'static {
         trace: String,
     ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>>;
 
+    /// Inserts jobs, none of which is unique or followed, with one statement outside of the transactions of
+    /// calls, and wakes the workers. False while the database is away: nothing was tried.
+    ///
+    /// # Errors
+    /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the jobs may exist, all or none.
+    fn insert_all_alone<'a>(
+        &'a self,
+        jobs: &'a [NewJob],
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<bool>>;
+
     /// Inserts jobs with one statement on `db`, of one caller.
     fn insert_all<'a>(
         &'a self,

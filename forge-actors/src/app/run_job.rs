@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::app::context::Ctx;
-use crate::app::dispatch::{Dispatch, DispatchableFrom};
+use crate::app::dispatch::Dispatch;
+use crate::app::enqueue::DispatchableFrom;
 use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
 use crate::app::job_outcome::{JobOutcome, outcome_of};

@@ -178,6 +178,67 @@ pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
     Ok(())
 }
 
+/// The statement that inserts jobs of one caller, none of which is unique.
+pub(super) fn insert_together<'a>(
+    jobs: &'a [NewJob],
+    identity: Option<&'a str>,
+    trace: &'a str,
+) -> Query<'a, Postgres, PgArguments> {
+    match jobs {
+        [first, others @ ..]
+            if !jobs.iter().any(has_limit) && others.iter().all(|job| is_alike(first, job)) =>
+        {
+            insert_alike(first, jobs, identity, trace)
+        }
+        _ => insert_rows(jobs.iter().map(|job| (job, identity, trace)).collect()),
+    }
+}
+
+/// True for jobs that differ in their ids, arguments and keys alone.
+fn is_alike(one: &NewJob, other: &NewJob) -> bool {
+    // Every field is named, so that a new one is thought of here.
+    let NewJob {
+        id: _,
+        name,
+        queue,
+        priority,
+        attempts_max,
+        after_secs,
+        run_at,
+        timeout_ms,
+        followed: _,
+        awaited,
+        keys: _,
+        args: _,
+    } = one;
+    (name, queue, priority, attempts_max) == (&other.name, &other.queue, &other.priority, &other.attempts_max)
+        && (after_secs, run_at, timeout_ms, awaited)
+            == (&other.after_secs, &other.run_at, &other.timeout_ms, &other.awaited)
+}
+
+/// The statement that inserts jobs as `first`, but for their ids and arguments; none of them has a limit.
+fn insert_alike<'a>(
+    first: &'a NewJob,
+    jobs: &'a [NewJob],
+    identity: Option<&'a str>,
+    trace: &'a str,
+) -> Query<'a, Postgres, PgArguments> {
+    sqlx::query(include_str!("sql/insert_alike_jobs.sql"))
+        .bind(jobs.iter().map(|job| job.id).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.args.expose().as_str()).collect::<Vec<_>>())
+        .bind(&first.name)
+        .bind(&first.queue)
+        .bind(first.priority)
+        .bind(first.attempts_max)
+        .bind(first.after_secs)
+        .bind(first.run_at)
+        .bind(identity)
+        .bind(trace)
+        .bind(BATCHED_ARGS_MAX as i32)
+        .bind(first.timeout_ms.map(i64::from))
+        .bind(first.awaited.then_some(true))
+}
+
 /// The statement that inserts jobs, none of which is unique, each with its identity and its trace.
 pub(super) fn insert_rows<'a>(
     jobs: Vec<(&'a NewJob, Option<&'a str>, &'a str)>,

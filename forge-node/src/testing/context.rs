@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use forge_actors::app::dispatch::{Enqueue, new_job};
+use forge_actors::app::dispatch::new_job;
+use forge_actors::app::enqueue::Enqueue;
 use forge_actors::app::{Action, CallError, Cron, Handler, Job, Kind, Mutation, Query, WireType};
 use forge_actors::db::handle::Db;
 use forge_actors::kernel::fault::Fault;

@@ -73,6 +73,20 @@ async fn dispatch_from_an_action(ctx: &ActionContext, key: String) -> Result<Job
     ctx.dispatch(Send { key }).await
 }
 
+/// Keeps a text, of which each seventh is too long for a batch lease.
+#[forge::job(queue = "texts", attempts = 3)]
+async fn keep(_ctx: &JobContext, text: String) -> Result<()> {
+    drop(text);
+    Ok(())
+}
+
+/// Dispatches many jobs without a transaction of its own.
+#[forge::action(public)]
+async fn dispatch_many(ctx: &ActionContext, count: usize) -> Result<Vec<JobId>> {
+    let text = |number| if number % 7 == 0 { "x".repeat(5_000) } else { format!("{number}") };
+    ctx.dispatch_all((0..count).map(|number| Keep { text: text(number) })).priority(Priority::LOW).await
+}
+
 /// `name queue priority attempts_max ready args subject`, one line a job.
 async fn rows(stage: &Stage) -> Vec<String> {
     let sql = "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, args::text, identity ->> 'subject') FROM forge_jobs ORDER BY id";
@@ -167,6 +181,31 @@ async fn an_action_dispatches_in_a_transaction_of_its_own() {
         stage.call(DispatchFromAnAction { key: "x".repeat(64) }).await.expect_err("too large for the job");
     assert_eq!(refused.code(), Code::PayloadTooLarge);
     assert!(refused.details().is_some_and(|details| details["bytesMax"].is_u64()), "{refused:?}");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_dispatches_a_thousand_jobs_with_a_commit() {
+    let stage = Stage::migrated().await;
+    let dispatched = stage.call_as(DispatchMany { count: 1_400 }, caller(&[])).await.expect("dispatches");
+    let dispatched: Vec<String> = serde_json::from_value(dispatched).expect("ids");
+    let mut connection = stage.scratch.connect().await;
+    let sql = "SELECT id::text FROM forge_jobs ORDER BY id";
+    let stored: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("reads");
+    assert_eq!(stored, dispatched);
+    let sql =
+        "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, batched, identity ->> 'subject',
+                   trace IS NOT NULL, run_at = created_at, count(*), count(DISTINCT xmin::text))
+               FROM forge_jobs
+               GROUP BY name, queue, priority, attempts_max, ready, batched, identity ->> 'subject',
+                   trace IS NOT NULL, run_at = created_at
+               ORDER BY batched";
+    let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("reads");
+    assert_eq!(
+        rows,
+        ["dispatch.keep texts 25 3 t f ana t t 200 2", "dispatch.keep texts 25 3 t t ana t t 1200 2"]
+    );
+    assert_eq!(woken(&stage), ["texts"]);
     stage.close().await;
 }
 

@@ -12,10 +12,13 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::outcome_unknown;
-use crate::job::insert::{DispatchedJob, insert_in, insert_row, insert_rows};
+use crate::job::insert::{DispatchedJob, insert_in, insert_row, insert_together};
 use crate::job::{dependencies, follow};
 use crate::kernel::ids::JobId;
 use crate::supervise::ChildSpec;
+
+/// Calls that insert many jobs at once, and so connections that they take.
+const TOGETHER_MAX: usize = 2;
 
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without. Cheap to clone; all
 /// clones are the same.
@@ -24,13 +27,16 @@ pub struct JobInserter {
     shared: Arc<DispatcherShared>,
     /// Has a permit while no call inserts its job by itself.
     lone: Arc<Semaphore>,
+    /// Permits of calls that insert many jobs at once.
+    together: Arc<Semaphore>,
 }
 
 impl JobInserter {
     /// The inserter of one node, and the child that writes what gathers.
     pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
         let (shared, child) = Dispatcher::spec(database, hints);
-        (Self { shared, lone: Arc::new(Semaphore::new(1)) }, child)
+        let (lone, together) = (Semaphore::new(1), Semaphore::new(TOGETHER_MAX));
+        (Self { shared, lone: Arc::new(lone), together: Arc::new(together) }, child)
     }
 
     async fn insert_or_gather(&self, job: &NewJob, identity: Option<String>, trace: String) -> Result<()> {
@@ -92,9 +98,26 @@ impl InsertJob for JobInserter {
         trace: String,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let all = jobs.iter().map(|job| (job, identity.as_deref(), trace.as_str()));
-            insert_rows(all.collect()).execute(db).await?;
+            insert_together(jobs, identity.as_deref(), &trace).execute(db).await?;
             Ok(())
+        })
+    }
+
+    fn insert_all_alone<'a>(
+        &'a self,
+        jobs: &'a [NewJob],
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            if !self.shared.database.state().borrow().is_up() {
+                return Ok(false);
+            }
+            let _turn = self.together.acquire().await;
+            let insert = insert_together(jobs, identity.as_deref(), &trace);
+            self.shared.database.write_alone(insert).await?;
+            self.shared.publish(jobs);
+            Ok(true)
         })
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! A lone dispatch waits for nobody. While a call inserts, what others dispatch goes to the dispatcher, which
 //! writes one batch at a time: the busier the node, the larger the batches (the idea of group commit). So at
-//! most two connections insert for calls without a transaction, however many there are.
+//! most two connections insert single jobs for calls without a transaction, however many there are, and two
+//! more those of `dispatch_all`.
 //!
 //! Invariants:
 //! - A call is answered after the commit that wrote its job, and with what the database said about that job:
