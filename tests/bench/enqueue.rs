@@ -17,9 +17,9 @@ const EACH: u32 = 1_500;
 /// Thousands of jobs in a round.
 const THOUSANDS: u32 = 40;
 
+/// Bare rows are in the index of what waits, as each row of forge_jobs is in such an index.
 const INSERT: &str = "insert into bare_jobs (id, queue, priority, waiting, run_at, args)
-    values (gen_random_uuid(), 'never', 50, false, now(), '{\"number\": 7}')";
-/// In the index of what waits, as each row of a queue is.
+    values (gen_random_uuid(), 'never', 50, true, now(), '{\"number\": 7}')";
 const INSERT_MANY: &str = "insert into bare_jobs (id, queue, priority, waiting, run_at, args)
     select id, 'never', 50, true, now(), args::json from unnest($1::uuid[], $2::text[]) as row (id, args)";
 

@@ -10,10 +10,8 @@ use crate::goal::Goal;
 
 /// How many jobs, over how many keys with a limit of two.
 const KEYS: u32 = 200;
-/// Jobs of one call.
-const AT_ONCE: usize = 5_000;
 const NODES: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(1_800);
 
 pub(crate) async fn run(jobs: u32, seconds: u64) -> anyhow::Result<Vec<Goal>> {
     let postgres = PostgresProcess::start().await;
@@ -25,7 +23,7 @@ pub(crate) async fn run(jobs: u32, seconds: u64) -> anyhow::Result<Vec<Goal>> {
     for _ in 1..NODES {
         nodes.push(start().await);
     }
-    enqueue(&nodes[0], jobs).await;
+    enqueue(&database, &nodes[0], jobs).await;
     let (mut killed, began) = (Vec::new(), Instant::now());
     while began.elapsed() < Duration::from_secs(seconds) {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -52,14 +50,16 @@ pub(crate) async fn run(jobs: u32, seconds: u64) -> anyhow::Result<Vec<Goal>> {
     Ok(figures)
 }
 
-/// Half of the jobs have a limit, the others commit their effect with their end.
-async fn enqueue(node: &Node, jobs: u32) {
+/// Half of the jobs have a limit, and are dispatched; the others commit their effect with their end.
+async fn enqueue(database: &Database, node: &Node, jobs: u32) {
     let token = probe::token("bench");
-    for first in (0..jobs / 2).step_by(AT_ONCE) {
-        let count = (jobs / 2 - first).min(AT_ONCE as u32);
-        let plain = json!({ "prefix": format!("plain-{first}"), "count": count, "ms": 20 });
-        node.call("jobs.enqueue", plain, Some(&token)).await.data();
-    }
+    let plain = format!(
+        "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, batched)
+         select gen_random_uuid(), 'jobs.work', 'work', 50, 20, true, now(), json_build_object('key', 'plain-' || n, 'ms', 20), true
+         from generate_series(1, {}) n",
+        jobs / 2
+    );
+    database.execute(&plain).await;
     for key in 0..KEYS {
         let limited = json!({ "key": format!("key-{key}"), "count": jobs / 2 / KEYS, "ms": 20 });
         node.call("limits.enqueue_pairs", limited, Some(&token)).await.data();

@@ -60,7 +60,8 @@ impl<K: Kind> Ctx<K> {
     /// transaction, so there the dispatch commits on its own.
     ///
     /// # Errors
-    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`. Outside of a mutation
+    /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the job may exist.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -88,8 +89,9 @@ impl<K: Kind> Ctx<K> {
     /// messages; of jobs with `unique`, each takes statements of its own.
     ///
     /// # Errors
-    /// As for [`dispatch`](Self::dispatch). In a mutation none of the jobs exists then; elsewhere a thousand
-    /// at a time are committed together, and those before the failure exist.
+    /// As for [`dispatch`](Self::dispatch). In a mutation none of the jobs exists then. Elsewhere a thousand
+    /// at a time are committed together: those before the thousand that failed exist, and that thousand may
+    /// exist when the error is `OUTCOME_UNKNOWN`.
     ///
     /// ```
     /// # extern crate forge_actors as forge;

@@ -50,7 +50,7 @@ impl DispatchableFrom<Action> for Job {
     }
 
     fn enqueue_all(ctx: &ActionContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
-        Box::pin(enqueue_all_alone(ctx, jobs))
+        Box::pin(enqueue_many_alone(ctx, jobs))
     }
 }
 
@@ -60,7 +60,7 @@ impl DispatchableFrom<Cron> for Job {
     }
 
     fn enqueue_all(ctx: &CronContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
-        Box::pin(enqueue_all_alone(ctx, jobs))
+        Box::pin(enqueue_many_alone(ctx, jobs))
     }
 }
 
@@ -70,7 +70,7 @@ impl DispatchableFrom<Self> for Job {
     }
 
     fn enqueue_all(ctx: &JobContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
-        Box::pin(enqueue_all_alone(ctx, jobs))
+        Box::pin(enqueue_many_alone(ctx, jobs))
     }
 }
 
@@ -130,9 +130,9 @@ where
     Ok(ctx.call(Enqueue { job }).await?)
 }
 
-/// As [`enqueue_alone`], for several jobs of one handler. Many bytes take a mutation, whose statement may
-/// last longer.
-async fn enqueue_all_alone<K>(ctx: &Ctx<K>, jobs: Vec<NewJob>) -> Result<Vec<JobId>>
+/// As [`enqueue_alone`], for several jobs of one handler. A mutation writes more than [`ALONE_BYTES_MAX`] of
+/// arguments, since its statement may take longer than `database.commit_timeout`.
+async fn enqueue_many_alone<K>(ctx: &Ctx<K>, jobs: Vec<NewJob>) -> Result<Vec<JobId>>
 where
     K: Kind,
     Mutation: CallableFrom<K>,
@@ -141,7 +141,7 @@ where
     if bytes <= ALONE_BYTES_MAX && jobs.iter().all(|job| job.keys.expose().unique.is_none() && !job.followed)
     {
         let (identity, trace) = origin(ctx, ctx.identity())?;
-        if ctx.scope.shared.services.jobs.insert_all_alone(&jobs, identity, trace).await? {
+        if ctx.scope.shared.services.jobs.insert_many_alone(&jobs, identity, trace).await? {
             return Ok(jobs.iter().map(|job| job.id).collect());
         }
     }
@@ -180,7 +180,7 @@ async fn insert_all(ctx: &MutationContext, jobs: &[NewJob]) -> Result<Vec<JobId>
 pub(super) async fn insert_together(ctx: &MutationContext, jobs: &[NewJob]) -> Result<()> {
     let (identity, trace) = origin(ctx, ctx.identity())?;
     let shared = &ctx.scope.shared;
-    shared.services.jobs.insert_all(ctx.db(), jobs, identity, trace).await?;
+    shared.services.jobs.insert_many(ctx.db(), jobs, identity, trace).await?;
     jobs.iter().filter(|job| job.wakes_claimers()).for_each(|job| shared.after_commit.wake(&job.queue));
     Ok(())
 }

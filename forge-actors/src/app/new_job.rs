@@ -61,7 +61,7 @@ pub trait InsertJob: Send + Sync + 'static {
     ///
     /// # Errors
     /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the jobs may exist, all or none.
-    fn insert_all_alone<'a>(
+    fn insert_many_alone<'a>(
         &'a self,
         jobs: &'a [NewJob],
         identity: Option<String>,
@@ -69,7 +69,7 @@ pub trait InsertJob: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<bool>>;
 
     /// Inserts jobs with one statement on `db`, of one caller.
-    fn insert_all<'a>(
+    fn insert_many<'a>(
         &'a self,
         db: &'a Db,
         jobs: &'a [NewJob],

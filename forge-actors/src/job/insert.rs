@@ -179,7 +179,7 @@ pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
 }
 
 /// The statement that inserts jobs of one caller, none of which is unique.
-pub(super) fn insert_together<'a>(
+pub(super) fn insert_many<'a>(
     jobs: &'a [NewJob],
     identity: Option<&'a str>,
     trace: &'a str,
@@ -194,7 +194,7 @@ pub(super) fn insert_together<'a>(
     }
 }
 
-/// True for jobs that differ in their ids, arguments and keys alone.
+/// True when the rows of both share every column but id and arguments, provided that neither has a limit.
 fn is_alike(one: &NewJob, other: &NewJob) -> bool {
     // Every field is named, so that a new one is thought of here.
     let NewJob {
@@ -206,6 +206,7 @@ fn is_alike(one: &NewJob, other: &NewJob) -> bool {
         after_secs,
         run_at,
         timeout_ms,
+        // No column.
         followed: _,
         awaited,
         keys: _,

@@ -150,7 +150,7 @@ pub(super) fn render_leaders(cluster: &ClusterLeaders, palette: Palette) -> Text
 fn leader_row(now: Timestamp, leader: &LeaderInfo) -> [String; LEADER_COLUMNS.len()] {
     let state = match (leader.state, leader.resigned_at) {
         (LeaderState::Leading, _) => "leads".to_owned(),
-        (LeaderState::Expired, _) => "lease expired".to_owned(),
+        (LeaderState::Expired, _) => "no leader".to_owned(),
         (LeaderState::Resigned, at) => format!("resigned {}", age(now, at.unwrap_or(leader.renewed_at))),
     };
     [

@@ -229,7 +229,7 @@ fn leaders_are_shown_with_the_age_of_what_is_known_of_them() {
     let cluster = ClusterLeaders { at, leaders, ended: vec![ended] };
     let drawn = render_leaders(&cluster, Palette::PLAIN);
     let expected = "leadership   node    state            epoch  elected  renewed\n\
-                    changes      node-1  lease expired       12  2h ago   12s ago\n\
+                    changes      node-1  no leader           12  2h ago   12s ago\n\
                     jobs         node-1  resigned 1m ago     12  2h ago   1m ago\n\
                     maintenance  node-1  leads               12  2h ago   0s ago\n";
     assert_eq!(drawn.as_str(), expected);

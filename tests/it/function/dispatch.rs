@@ -73,18 +73,19 @@ async fn dispatch_from_an_action(ctx: &ActionContext, key: String) -> Result<Job
     ctx.dispatch(Send { key }).await
 }
 
-/// Keeps a text, of which each seventh is too long for a batch lease.
+/// Is never run.
 #[forge::job(queue = "texts", attempts = 3)]
-async fn keep(_ctx: &JobContext, text: String) -> Result<()> {
+async fn read_text(_ctx: &JobContext, text: String) -> Result<()> {
     drop(text);
     Ok(())
 }
 
-/// Dispatches many jobs without a transaction of its own.
+/// Dispatches many jobs without a transaction of its own. Each seventh has a text that is too long for a batch
+/// lease.
 #[forge::action(public)]
 async fn dispatch_many(ctx: &ActionContext, count: usize) -> Result<Vec<JobId>> {
     let text = |number| if number % 7 == 0 { "x".repeat(5_000) } else { format!("{number}") };
-    ctx.dispatch_all((0..count).map(|number| Keep { text: text(number) })).priority(Priority::LOW).await
+    ctx.dispatch_all((0..count).map(|number| ReadText { text: text(number) })).priority(Priority::LOW).await
 }
 
 /// `name queue priority attempts_max ready args subject`, one line a job.
@@ -185,7 +186,7 @@ async fn an_action_dispatches_in_a_transaction_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_action_dispatches_a_thousand_jobs_with_a_commit() {
+async fn an_action_dispatches_each_thousand_jobs_in_one_commit() {
     let stage = Stage::migrated().await;
     let dispatched = stage.call_as(DispatchMany { count: 1_400 }, caller(&[])).await.expect("dispatches");
     let dispatched: Vec<String> = serde_json::from_value(dispatched).expect("ids");
@@ -203,7 +204,10 @@ async fn an_action_dispatches_a_thousand_jobs_with_a_commit() {
     let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("reads");
     assert_eq!(
         rows,
-        ["dispatch.keep texts 25 3 t f ana t t 200 2", "dispatch.keep texts 25 3 t t ana t t 1200 2"]
+        [
+            "dispatch.read_text texts 25 3 t f ana t t 200 2",
+            "dispatch.read_text texts 25 3 t t ana t t 1200 2"
+        ]
     );
     assert_eq!(woken(&stage), ["texts"]);
     stage.close().await;
@@ -280,9 +284,8 @@ async fn a_refused_dispatch_fails_alone() {
     stage.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dispatch_whose_session_is_ended_has_an_unknown_outcome() {
-    let stage = Stage::migrated().await;
+/// Ends the session of a dispatch while it waits for a lock.
+async fn dispatch_and_end_the_session<H: Handler>(stage: &Stage, message: H) -> Result<Value, Fault> {
     let mut held = stage.scratch.connect().await;
     execute(&mut held, "BEGIN; LOCK TABLE forge_jobs IN SHARE MODE").await;
     let waits = "wait_event_type = 'Lock'";
@@ -298,8 +301,18 @@ async fn a_dispatch_whose_session_is_ended_has_an_unknown_outcome() {
         );
         execute(&mut stage.scratch.connect().await, &sql).await;
     };
-    let (dispatched, ()) = tokio::join!(stage.call(DispatchFromAnAction { key: "a".into() }), end);
-    assert_eq!(dispatched.expect_err("its session was ended").code(), Code::OutcomeUnknown);
+    let (dispatched, ()) = tokio::join!(stage.call(message), end);
     execute(&mut held, "COMMIT").await;
+    dispatched
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatch_whose_session_is_ended_has_an_unknown_outcome() {
+    let stage = Stage::migrated().await;
+    let one = dispatch_and_end_the_session(&stage, DispatchFromAnAction { key: "a".into() }).await;
+    assert_eq!(one.expect_err("its session was ended").code(), Code::OutcomeUnknown);
+    // By a statement of their own as well: a mutation would know that nothing was committed.
+    let many = dispatch_and_end_the_session(&stage, DispatchMany { count: 10 }).await;
+    assert_eq!(many.expect_err("their session was ended").code(), Code::OutcomeUnknown);
     stage.close().await;
 }

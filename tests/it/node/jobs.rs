@@ -298,14 +298,18 @@ async fn a_job_that_kills_its_process_is_a_dead_letter_in_the_end() {
 
 #[tokio::test]
 async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
+    const SEEN_WITHIN: Duration = Duration::from_millis(700);
+    /// So many times fifty jobs are there.
+    const ROUNDS_MAX: i64 = 40;
     let database = Database::create().await;
     let config = "concurrency = 16\nqueue_share = 1.0\nlease = \"2s\"";
     let mut node = worker_on(&database, config).start().await;
     // Quick jobs first: they widen the window, so that jobs are claimed ahead.
     let quick = insert("jobs.quick", "'n', n", 600, 9, 60);
     database.execute(&[quick, insert("jobs.once", "'n', n", 2_500, 1, 50)].concat()).await;
-    // The running jobs wait for this lock, and the node claims as many jobs as its pace allows. It gives them
-    // back when they have waited for 1.5 s; so on a machine so busy that they are not seen before, once more.
+    // The running jobs wait for this lock. The node has claimed as many jobs beyond them as its pace allows, and
+    // gives those back after 1.5 s. When the test has not seen them by `SEEN_WITHIN`, on a busy machine, it
+    // frees the lock and tries again with later jobs.
     let mut lock = database.connect().await;
     let held = "select count(*) filter (where status = 'running') = 16 and count(*) filter (where status = 'claimed') > 0
                 from forge_jobs where name = 'jobs.once'";
@@ -317,11 +321,11 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
         let full = until("sixteen have begun, and others are claimed", LONG, || async {
             database.value::<bool>(held).await.then_some(())
         });
-        if tokio::time::timeout(Duration::from_millis(700), full).await.is_ok() {
+        if tokio::time::timeout(SEEN_WITHIN, full).await.is_ok() {
             break;
         }
         lock.execute("rollback").await.expect("unlock the effects");
-        assert!(rounds < 40, "never ran sixteen jobs while others were claimed");
+        assert!(rounds < ROUNDS_MAX, "never ran sixteen jobs while others were claimed");
     }
     node.process().signal(Signal::KILL);
     node.process().ended(PATIENCE).await;

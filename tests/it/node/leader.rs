@@ -65,9 +65,9 @@ async fn leading(nodes: &[Node]) -> usize {
     texts.into_iter().filter(|reply| reply.as_ref().is_ok_and(|reply| reply.text.contains(metric))).count()
 }
 
-/// When a session that holds a lock of a leadership was last used.
+/// When a session of this database that holds a lock of a leadership was last used.
 const LAST_RENEWAL: &str = "select max(state_change)::text from pg_stat_activity join pg_locks using (pid)
-    where locktype = 'advisory' and application_name like '% leader #%'";
+    where datname = current_database() and locktype = 'advisory' and application_name like '% leader #%'";
 
 /// One node says that it leads, also after some renewals. No epoch of the history is missing.
 async fn one_leader_is_left(database: &Database, nodes: &[Node]) {

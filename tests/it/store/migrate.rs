@@ -229,8 +229,19 @@ async fn an_invalid_index_of_others_stops_no_migration() {
 /// waits for the migration, and the migration for it, until the migration begins with the other table.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_lock_tables_in_another_order_than_a_migration_do_not_fail() {
-    const TABLES: &str = "-- @up\nCREATE TABLE a (n int);\nCREATE TABLE b (n int);\n-- @irreversible\n";
-    const ALTER: &str = "-- @up\nALTER TABLE a ADD m int;\nALTER TABLE b ADD m int;\n-- @irreversible\n";
+    const TABLES: &str = "-- @up
+CREATE SCHEMA \"My-App\";
+CREATE TABLE \"My-App\".\"A\" (n int);
+CREATE TABLE \"My-App\".\"B\" (n int);
+-- @irreversible
+";
+    const ALTER: &str = "-- @up
+ALTER TABLE \"My-App\".\"A\" ADD m int;
+ALTER TABLE \"My-App\".\"B\" ADD m int;
+-- @irreversible
+";
+    const WRITE: &str = "SET search_path = \"My-App\"; BEGIN; INSERT INTO \"B\" (n) VALUES (1);
+        SELECT pg_sleep(0.02); INSERT INTO \"A\" (n) VALUES (1); COMMIT";
     let scratch = Scratch::new().await;
     let files = [("0001_create_tables.sql", TABLES), ("0002_alter_tables.sql", ALTER)];
     up(&scratch.database, &app(&files[..1])).await.unwrap();
@@ -240,8 +251,7 @@ async fn statements_that_lock_tables_in_another_order_than_a_migration_do_not_fa
         let (mut connection, is_migrated) = (scratch.connect().await, Arc::clone(&is_migrated));
         writers.spawn(async move {
             while !is_migrated.load(Ordering::Relaxed) {
-                let write = "BEGIN; INSERT INTO b (n) VALUES (1); SELECT pg_sleep(0.02); INSERT INTO a (n) VALUES (1); COMMIT";
-                sqlx::raw_sql(write).execute(&mut connection).await.expect("no statement fails");
+                sqlx::raw_sql(WRITE).execute(&mut connection).await.expect("no statement fails");
             }
         });
     }

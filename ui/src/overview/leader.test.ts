@@ -5,7 +5,7 @@ import { ledFor, statusOfEnded, statusOfLeader } from "./leader";
 test("a leadership says how old its last renewal is", () => {
   expect(statusOfLeader(leader(), NOW)).toMatchObject({ tone: "ok", word: "renewed now" });
   const silent = leader({ state: "expired", renewedAt: "2026-11-21T11:59:48Z" });
-  expect(statusOfLeader(silent, NOW)).toMatchObject({ tone: "bad", word: "lease expired, renewed 12 s ago" });
+  expect(statusOfLeader(silent, NOW)).toMatchObject({ tone: "bad", word: "no leader, last renewed 12 s ago" });
 });
 
 test("a leader that stepped down does not look as if it led", () => {

@@ -11,7 +11,7 @@ export function statusOfLeader(leader: LeaderInfo, nowMs: number): Status {
     case "leading":
       return { shape: "dot", tone: "ok", word: renewed };
     case "expired":
-      return { shape: "cross", tone: "bad", word: `lease expired, ${renewed}` };
+      return { shape: "cross", tone: "bad", word: `no leader, last ${renewed}` };
     case "resigned":
       return { shape: "ring", tone: "warn", word: leader.resignedAt === null ? "resigned" : `resigned ${ago(nowMs - Date.parse(leader.resignedAt))}` };
   }

@@ -19,8 +19,8 @@
 //! Failures: a failed migration is rolled back as a whole, the lock is released, and the error names the
 //! file, the line and the server's message. A migration that does not get the lock of a table within half a
 //! second is rolled back and tried again for [`lock_wait`](runner::Runner::lock_wait): the statements of
-//! running nodes queue behind a lock request that waits. The next try takes that lock first, since statements
-//! that take the tables in another order and the migration may have waited for each other.
+//! running nodes queue behind a lock request that waits. The next try takes that lock first; `table_locks`
+//! says why.
 
 pub mod error;
 pub mod file;

@@ -24,10 +24,6 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::{millis, secs};
 
-/// A migration that does not get the lock of a table within this time gives up its place, because statements
-/// of running nodes queue behind its lock request. Half of Postgres' `deadlock_timeout`: of a statement and a
-/// migration that wait for each other the migration gives up, before the server makes the statement fail.
-const TABLE_LOCK_TIMEOUT: Duration = millis(500);
 /// Pauses between two tries: the statements that queued go ahead meanwhile.
 const TABLE_LOCK_RETRY: Backoff = Backoff::exponential(millis(500), secs(5));
 
@@ -192,8 +188,8 @@ impl<'a> Runner<'a> {
             let started = Instant::now();
             if step.migration.transactional {
                 let mut tries = LockedTries::new(self.lock_wait);
-                let mut first = TableLocks::default();
-                while let Err(error) = self.run_in_transaction(session, step, &mut first).await {
+                let mut missed = TableLocks::default();
+                while let Err(error) = self.run_in_transaction(session, step, &mut missed).await {
                     tries.pause_after(error, step, &progress).await?;
                 }
             } else {
@@ -212,20 +208,21 @@ impl<'a> Runner<'a> {
         Ok(completed)
     }
 
-    /// Takes the locks `first`, runs the section and writes its row in one transaction. A lock that it does
-    /// not get is among `first` then.
+    /// Takes the locks that tries before have `missed`, runs the section and writes its row, in one
+    /// transaction. When it fails for the lock of a table, and the watch has seen which, `missed` begins with
+    /// that lock.
     async fn run_in_transaction(
         &self,
         session: &mut Session,
         step: MigrationStep<'_>,
-        first: &mut TableLocks,
+        missed: &mut TableLocks,
     ) -> Result<(), MigrateError> {
         let started = Instant::now();
-        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", TABLE_LOCK_TIMEOUT.as_millis());
+        let begin = format!("BEGIN; {}", limit_lock_wait(true));
         session.execute(AssertSqlSafe(begin), Activity::Pinned).await.map_err(bookkeeping)?;
         let (pid, mut waited) = (session.pid(), None);
         let locked_section = async {
-            let lock = session.execute(AssertSqlSafe(first.statements()), Activity::Pinned).await;
+            let lock = session.execute(AssertSqlSafe(missed.statements()), Activity::Pinned).await;
             lock.map_err(|error| (step.section.line, error))?;
             run_section(session, step.section).await
         };
@@ -237,10 +234,10 @@ impl<'a> Runner<'a> {
             Ok(()) => self.write_row(session, step, started).await,
             Err((line, error)) => Err(failed(step, line, error)),
         };
-        if let (Err(error), Some((table, mode))) = (&result, waited)
+        if let (Err(error), Some(lock)) = (&result, waited)
             && error.is_lock_conflict()
         {
-            first.take_first(table, mode);
+            missed.take_first(lock);
         }
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = session.execute(end, Activity::Pinned).await;
@@ -343,6 +340,19 @@ async fn read_bool(session: &mut Session, sql: &'static str, after: Activity) ->
     row.and_then(|row| row.try_get(0)).map_err(bookkeeping)
 }
 
+/// Sets how long a migration waits for the lock of a table until it gives up its place, because statements of
+/// running nodes queue behind its lock request: half of the server's `deadlock_timeout`, and half a second at
+/// most. Of a statement and a migration that wait for each other the migration gives up first, unless the
+/// statement had waited for half of that time already when the migration began to wait: then the server ends
+/// the statement.
+fn limit_lock_wait(in_transaction: bool) -> String {
+    format!(
+        "WITH deadlock AS (SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 AS ms) \
+         SELECT set_config('lock_timeout', greatest(least(ms / 2, 500), 1)::int8 || 'ms', {in_transaction}) \
+         FROM deadlock"
+    )
+}
+
 /// Sends a whole section at once. An error comes with the line of the file that it belongs to.
 async fn run_section(session: &mut Session, section: &Section) -> Result<(), (usize, sqlx::Error)> {
     let mut completed = 0;
@@ -382,8 +392,7 @@ async fn run_piece(session: &mut Session, piece: &Piece<'_>) -> sqlx::Result<()>
     if waits_alone {
         return session.execute(AssertSqlSafe(piece.text), Activity::Pinned).await;
     }
-    let limit = format!("SET lock_timeout = {}", TABLE_LOCK_TIMEOUT.as_millis());
-    session.execute(AssertSqlSafe(limit), Activity::Pinned).await?;
+    session.execute(AssertSqlSafe(limit_lock_wait(false)), Activity::Pinned).await?;
     let result = session.execute(AssertSqlSafe(piece.text), Activity::Pinned).await;
     session.execute("RESET lock_timeout", Activity::Pinned).await?;
     result

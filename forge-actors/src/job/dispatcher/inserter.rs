@@ -12,13 +12,14 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::outcome_unknown;
-use crate::job::insert::{DispatchedJob, insert_in, insert_row, insert_together};
+use crate::job::insert::{DispatchedJob, insert_in, insert_many, insert_row};
 use crate::job::{dependencies, follow};
 use crate::kernel::ids::JobId;
 use crate::supervise::ChildSpec;
 
-/// Calls that insert many jobs at once, and so connections that they take.
-const TOGETHER_MAX: usize = 2;
+/// Statements of `dispatch_all` of calls without a transaction that run at the same time, each on a
+/// connection of its own. Further ones wait for their turn.
+const MANY_MAX: usize = 2;
 
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without. Cheap to clone; all
 /// clones are the same.
@@ -27,16 +28,16 @@ pub struct JobInserter {
     shared: Arc<DispatcherShared>,
     /// Has a permit while no call inserts its job by itself.
     lone: Arc<Semaphore>,
-    /// Permits of calls that insert many jobs at once.
-    together: Arc<Semaphore>,
+    /// Has a permit for each statement that may insert many jobs now.
+    many: Arc<Semaphore>,
 }
 
 impl JobInserter {
     /// The inserter of one node, and the child that writes what gathers.
     pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
         let (shared, child) = Dispatcher::spec(database, hints);
-        let (lone, together) = (Semaphore::new(1), Semaphore::new(TOGETHER_MAX));
-        (Self { shared, lone: Arc::new(lone), together: Arc::new(together) }, child)
+        let (lone, many) = (Semaphore::new(1), Semaphore::new(MANY_MAX));
+        (Self { shared, lone: Arc::new(lone), many: Arc::new(many) }, child)
     }
 
     async fn insert_or_gather(&self, job: &NewJob, identity: Option<String>, trace: String) -> Result<()> {
@@ -90,7 +91,7 @@ impl InsertJob for JobInserter {
         Box::pin(async move { follow::follow(db, job, &follower).await })
     }
 
-    fn insert_all<'a>(
+    fn insert_many<'a>(
         &'a self,
         db: &'a Db,
         jobs: &'a [NewJob],
@@ -98,12 +99,12 @@ impl InsertJob for JobInserter {
         trace: String,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            insert_together(jobs, identity.as_deref(), &trace).execute(db).await?;
+            insert_many(jobs, identity.as_deref(), &trace).execute(db).await?;
             Ok(())
         })
     }
 
-    fn insert_all_alone<'a>(
+    fn insert_many_alone<'a>(
         &'a self,
         jobs: &'a [NewJob],
         identity: Option<String>,
@@ -113,8 +114,8 @@ impl InsertJob for JobInserter {
             if !self.shared.database.state().borrow().is_up() {
                 return Ok(false);
             }
-            let _turn = self.together.acquire().await;
-            let insert = insert_together(jobs, identity.as_deref(), &trace);
+            let _turn = self.many.acquire().await;
+            let insert = insert_many(jobs, identity.as_deref(), &trace);
             self.shared.database.write_alone(insert).await?;
             self.shared.publish(jobs);
             Ok(true)

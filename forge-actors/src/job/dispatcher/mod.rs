@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   call in a transaction ───────────────▶ inserted in that transaction
+//!   dispatch_all without one ────────────▶ inserted by the call, a thousand in a commit
 //!   call without one ──no other call inserts──▶ inserted by the call, in a commit of its own
 //!          └───────────another call inserts───▶ gathered ──▶ dispatcher: one statement, one commit for all
 //! ```

@@ -1,7 +1,9 @@
 -- Called by leader/store.rs for forge.leaders: $1 the lease in seconds. Reads all of forge_leaders, a handful
--- of rows; no lock. Whether a node leads, and when it renewed its terms last, the server says of the session
--- that holds the lock of the leadership (Leadership::lock_key): its row is written once a minute only. A
--- session that this role may not see the activity of leads as long as it holds the lock.
+-- of rows; no lock.
+-- `state` and `renewed_at` are those of the session that holds the lock of the leadership
+-- (Leadership::lock_key), since the column renewed_at is written once a minute only. The session's name ends
+-- with the node's id (db/session_name.rs): one of another node has the lock but no term yet. Where the name
+-- says no node, or this role may not see the session's activity, the node leads while the lock is held.
 SELECT leader.name, leader.epoch, leader.node_id, leader.node_name, leader.elected_at,
        greatest(leader.renewed_at, session.used_at) AS renewed_at, leader.resigned_at,
        CASE WHEN leader.resigned_at IS NOT NULL THEN 'resigned'
@@ -19,6 +21,8 @@ LEFT JOIN LATERAL (
     WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
       AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND (lock.classid::bigint << 32 | lock.objid::bigint) = key.number
+      AND coalesce(substring(activity.application_name FROM '#([0-9a-f]+)$'), '')
+          IN ('', right(replace(leader.node_id::text, '-', ''), 12))
     LIMIT 1
 ) AS session ON true
 ORDER BY leader.name

@@ -1,11 +1,10 @@
 -- Called by leader/store.rs every third of `leader.lease`, on the session that holds the advisory locks: $1
 -- leaderships, $2 their epochs, $3 node, $4 seconds after which a row is written again. Returns one row, also
 -- when the node leads nothing, since the statement keeps the session alive: the server process that ran it,
--- and the leaderships whose term still lasts. Primary key of forge_leaders. As a rule nothing is written and
--- nothing locked: what keeps a term is the session, and when it was last used is known to the server. The row
--- is written once a minute, so that a term that is lost is known to have lasted until then. That commit does
--- not wait for the disk: a renewal that a crash of the server loses was one of a session that is lost as
--- well.
+-- and the leaderships whose term still lasts. Primary key of forge_leaders. Writes and locks no row, except
+-- once a minute, when it sets renewed_at: the history then says how long a lost term lasted at least. The
+-- commit of that write does not wait for the disk: a renewal that a crash of the server loses was one of a
+-- session that is lost as well.
 WITH lasting AS (
     SELECT leader.name
     FROM forge_leaders leader
