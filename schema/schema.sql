@@ -782,7 +782,7 @@ WITH (fillfactor='50');
 COMMENT ON TABLE public.forge_leaders IS 'One row per leadership: its current term, or the last one. Deleting a row lets epochs begin anew, so rows are kept.';
 COMMENT ON COLUMN public.forge_leaders.epoch IS 'Grows with every term. A leader names it in each transaction, and an older one is refused.';
 COMMENT ON COLUMN public.forge_leaders.node_id IS 'The node that leads; no foreign key, since rows outlive nodes.';
-COMMENT ON COLUMN public.forge_leaders.renewed_at IS 'When the leader last proved that its session holds the advisory lock.';
+COMMENT ON COLUMN public.forge_leaders.renewed_at IS 'The last renewal that the leader has written; it writes one a minute.';
 COMMENT ON COLUMN public.forge_leaders.resigned_at IS 'When the leader stepped down in order; null while the term lasts, and after a leader was lost.';
 CREATE TABLE public.forge_migrations (
     set_name text NOT NULL,
@@ -821,7 +821,7 @@ CREATE TABLE public.forge_nodes (
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
     CONSTRAINT forge_nodes_protocol_check CHECK ((protocol > 0))
 )
-WITH (fillfactor='50');
+WITH (fillfactor='50', autovacuum_vacuum_threshold='2000', autovacuum_analyze_threshold='2000');
 COMMENT ON TABLE public.forge_nodes IS 'One row per process of a node. Rows of dead nodes are kept for a day.';
 COMMENT ON COLUMN public.forge_nodes.address IS 'Where it answers HTTP; null without a gateway.';
 COMMENT ON COLUMN public.forge_nodes.mesh_address IS 'Where it takes connections of other nodes; null without a mesh.';

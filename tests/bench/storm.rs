@@ -38,8 +38,8 @@ pub(crate) async fn run(jobs: u32, seconds: u64) -> anyhow::Result<Vec<Goal>> {
             .await;
         nodes.push(start().await);
     }
-    let left = "select count(*) from forge_unfinished_jobs";
-    let none = || async { (database.value::<i64>(left).await == 0).then_some(()) };
+    let left = "select exists (select from forge_jobs) or exists (select from forge_unfinished_jobs)";
+    let none = || async { (!database.value::<bool>(left).await).then_some(()) };
     until("no job is left", PATIENCE, none).await;
     let figures = figures(&database, jobs, &killed).await;
     println!(

@@ -14,8 +14,6 @@ use crate::kernel::invocation::Identity;
 
 /// Jobs that one statement inserts.
 pub(super) const PART_MAX: usize = 1_000;
-/// Bytes of arguments that one statement outside of a transaction inserts.
-const ALONE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Which kind may be dispatched from which: jobs, from whatever may write.
 #[diagnostic::on_unimplemented(
@@ -130,16 +128,14 @@ where
     Ok(ctx.call(Enqueue { job }).await?)
 }
 
-/// As [`enqueue_alone`], for several jobs of one handler. A mutation writes more than [`ALONE_BYTES_MAX`] of
-/// arguments, since its statement may take longer than `database.commit_timeout`.
+/// As [`enqueue_alone`], for several jobs of one handler. Without a mutation they are not turned into JSON
+/// and back, which took as long as their statement.
 async fn enqueue_many_alone<K>(ctx: &Ctx<K>, jobs: Vec<NewJob>) -> Result<Vec<JobId>>
 where
     K: Kind,
     Mutation: CallableFrom<K>,
 {
-    let bytes: usize = jobs.iter().map(|job| job.args.expose().len()).sum();
-    if bytes <= ALONE_BYTES_MAX && jobs.iter().all(|job| job.keys.expose().unique.is_none() && !job.followed)
-    {
+    if jobs.iter().all(|job| job.keys.expose().unique.is_none() && !job.followed) {
         let (identity, trace) = origin(ctx, ctx.identity())?;
         if ctx.scope.shared.services.jobs.insert_many_alone(&jobs, identity, trace).await? {
             return Ok(jobs.iter().map(|job| job.id).collect());

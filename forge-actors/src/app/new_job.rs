@@ -56,11 +56,13 @@ pub trait InsertJob: Send + Sync + 'static {
         trace: String,
     ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>>;
 
-    /// Inserts jobs, none of which is unique or followed, with one statement outside of the transactions of
-    /// calls, and wakes the workers. False while the database is away: nothing was tried.
+    /// Inserts jobs, none of which is unique or followed, in a transaction of their own, and wakes the
+    /// workers. False while the database is away, and when the statement failed: nothing was written, and a
+    /// mutation, which is run again where that helps, says why.
     ///
     /// # Errors
-    /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the jobs may exist, all or none.
+    /// `OVERLOADED` when no connection was free, `OUTCOME_UNKNOWN` when the connection broke during the
+    /// commit: the jobs may exist, all or none.
     fn insert_many_alone<'a>(
         &'a self,
         jobs: &'a [NewJob],

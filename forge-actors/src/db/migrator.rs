@@ -114,11 +114,12 @@ fn report(progress: MigrationProgress<'_>) {
         MigrationProgress::Newer(row) => {
             tracing::warn!(set = row.set, migration = row.title(), "migration {NEWER_MIGRATION}")
         }
-        MigrationProgress::TableLocked { step, waited } => tracing::warn!(
+        MigrationProgress::TableLocked { step, lock, waited } => tracing::warn!(
             set = step.set,
             migration = step.migration.title(),
+            lock,
             waited_seconds = waited.as_secs(),
-            "migration waiting for a table lock; it is tried again"
+            "migration waiting for a lock; it is tried again"
         ),
         MigrationProgress::Started(step) => {
             tracing::debug!(set = step.set, migration = step.migration.title(), "migration started")

@@ -125,9 +125,10 @@ fn report_progress(progress: MigrationProgress<'_>, context: CommandContext<'_>)
         MigrationProgress::Newer(row) => {
             output::notice(format!("{} of `{}` was {NEWER_MIGRATION}", row.title(), row.set))
         }
-        MigrationProgress::TableLocked { step, waited } => context.progress(&format!(
-            "{} is waiting for a table lock, for {} so far",
+        MigrationProgress::TableLocked { step, lock, waited } => context.progress(&format!(
+            "{} is waiting for a lock ({}), for {} so far",
             step.migration.title(),
+            lock.unwrap_or("of a table"),
             format_duration(secs(waited.as_secs()))
         )),
         MigrationProgress::Started(step) => {

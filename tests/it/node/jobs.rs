@@ -307,9 +307,9 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     // Quick jobs first: they widen the window, so that jobs are claimed ahead.
     let quick = insert("jobs.quick", "'n', n", 600, 9, 60);
     database.execute(&[quick, insert("jobs.once", "'n', n", 2_500, 1, 50)].concat()).await;
-    // The running jobs wait for this lock. The node has claimed as many jobs beyond them as its pace allows, and
-    // gives those back after 1.5 s. When the test has not seen them by `SEEN_WITHIN`, on a busy machine, it
-    // frees the lock and tries again with later jobs.
+    // The running jobs wait for this lock. The node has claimed as many jobs beyond them as its pace allows,
+    // and gives those back after 1.5 s. When the test has not seen them by `SEEN_WITHIN`, on a busy machine,
+    // it frees the lock and tries again with later jobs.
     let mut lock = database.connect().await;
     let held = "select count(*) filter (where status = 'running') = 16 and count(*) filter (where status = 'claimed') > 0
                 from forge_jobs where name = 'jobs.once'";

@@ -225,41 +225,106 @@ async fn an_invalid_index_of_others_stops_no_migration() {
     scratch.drop().await;
 }
 
-/// The statement locks the tables in the other order than the migration, and is repeated without a pause: it
-/// waits for the migration, and the migration for it, until the migration begins with the other table.
-#[tokio::test(flavor = "multi_thread")]
-async fn statements_that_lock_tables_in_another_order_than_a_migration_do_not_fail() {
-    const TABLES: &str = "-- @up
-CREATE SCHEMA \"My-App\";
-CREATE TABLE \"My-App\".\"A\" (n int);
-CREATE TABLE \"My-App\".\"B\" (n int);
--- @irreversible
-";
-    const ALTER: &str = "-- @up
-ALTER TABLE \"My-App\".\"A\" ADD m int;
-ALTER TABLE \"My-App\".\"B\" ADD m int;
--- @irreversible
-";
-    const WRITE: &str = "SET search_path = \"My-App\"; BEGIN; INSERT INTO \"B\" (n) VALUES (1);
-        SELECT pg_sleep(0.02); INSERT INTO \"A\" (n) VALUES (1); COMMIT";
+/// Runs `alter` beside sessions that repeat `statements`, none of which may fail.
+async fn migrate_beside(setup: &str, alter: &str, statements: &'static str) {
     let scratch = Scratch::new().await;
-    let files = [("0001_create_tables.sql", TABLES), ("0002_alter_tables.sql", ALTER)];
+    let [setup, alter] = [setup, alter].map(|sql| format!("-- @up\n{sql}\n-- @irreversible\n"));
+    let files = [("0001_create_tables.sql", setup.as_str()), ("0002_alter_tables.sql", alter.as_str())];
     up(&scratch.database, &app(&files[..1])).await.unwrap();
     let is_migrated = Arc::new(AtomicBool::new(false));
-    let mut writers = JoinSet::new();
+    let mut sessions = JoinSet::new();
     for _ in 0..8 {
         let (mut connection, is_migrated) = (scratch.connect().await, Arc::clone(&is_migrated));
-        writers.spawn(async move {
+        sessions.spawn(async move {
             while !is_migrated.load(Ordering::Relaxed) {
-                sqlx::raw_sql(WRITE).execute(&mut connection).await.expect("no statement fails");
+                sqlx::raw_sql(statements).execute(&mut connection).await.expect("no statement fails");
             }
         });
     }
     let sets = app(&files);
     let done = up(&scratch.database, &sets).await;
     is_migrated.store(true, Ordering::Relaxed);
-    writers.join_all().await;
+    sessions.join_all().await;
     assert_eq!(titles(&done.unwrap()), ["0002_alter_tables"]);
+    scratch.drop().await;
+}
+
+/// The statements wait for the migration, and the migration for them, until it begins with the other table.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_lock_tables_in_another_order_than_a_migration_do_not_fail() {
+    migrate_beside(
+        "CREATE SCHEMA \"My-App\"; CREATE TABLE \"My-App\".\"A\" (n int); CREATE TABLE \"My-App\".\"B\" (n int);",
+        "ALTER TABLE \"My-App\".\"A\" ADD m int; ALTER TABLE \"My-App\".\"B\" ADD m int;",
+        "BEGIN; INSERT INTO \"My-App\".\"B\" (n) VALUES (1); SELECT pg_sleep(0.02);
+         INSERT INTO \"My-App\".\"A\" (n) VALUES (1); COMMIT",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_of_a_view_and_its_table_comes_through_beside_readers() {
+    migrate_beside(
+        "CREATE TABLE a (n int); CREATE VIEW v AS SELECT n FROM a;",
+        "ALTER TABLE a ADD m int; DROP VIEW v; CREATE VIEW v AS SELECT n, m FROM a;",
+        "SELECT n FROM v",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_changes_rows_comes_through_beside_writers_of_these() {
+    migrate_beside(
+        "CREATE TABLE a (n int); CREATE TABLE b (n int); INSERT INTO b VALUES (1);",
+        "ALTER TABLE a ADD m int; UPDATE b SET n = 2;",
+        "BEGIN; UPDATE b SET n = 3; SELECT pg_sleep(0.02); INSERT INTO a (n) VALUES (1); COMMIT",
+    )
+    .await;
+}
+
+/// A lock is taken first only when both wait for each other: else a long reader would have the migration hold
+/// it from its beginning on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_a_long_reader_holds_is_taken_when_it_is_needed() {
+    let scratch = Scratch::new().await;
+    let files = [
+        (
+            "0001_create_tables.sql",
+            "-- @up\nCREATE TABLE a (n int); CREATE TABLE b (n int);\n-- @irreversible\n",
+        ),
+        ("0002_alter_tables.sql", "-- @up\nSELECT pg_sleep(1); ALTER TABLE b ADD m int;\n-- @irreversible\n"),
+    ];
+    up(&scratch.database, &app(&files[..1])).await.unwrap();
+    let mut reader = scratch.connect().await;
+    execute(&mut reader, "BEGIN; SELECT n FROM b").await;
+    let (sets, tries) = (app(&files), AtomicUsize::new(0));
+    let locks = std::sync::Mutex::new(Vec::new());
+    let runner =
+        Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(30) };
+    let progress = |progress: MigrationProgress<'_>| {
+        if let MigrationProgress::TableLocked { lock, .. } = progress {
+            tries.fetch_add(1, Ordering::Relaxed);
+            locks.lock().unwrap().extend(lock.map(str::to_owned));
+        }
+    };
+    let others = async {
+        until("the migration has given up once", Duration::from_secs(30), async || {
+            tries.load(Ordering::Relaxed) >= 1
+        })
+        .await;
+        execute(&mut reader, "COMMIT").await;
+        until("the migration is at its first statement again", Duration::from_secs(30), async || {
+            scratch.sessions("query LIKE '%pg_sleep(1)%' AND wait_event = 'PgSleep'").await == 1
+        })
+        .await;
+        let held =
+            "SELECT count(*) FROM pg_locks WHERE relation = 'b'::regclass AND mode = 'AccessExclusiveLock'";
+        let held: i64 = sqlx::query_scalar(held).fetch_one(&mut reader).await.unwrap();
+        assert_eq!(held, 0);
+    };
+    let (done, ()) = tokio::join!(runner.up(None, progress), others);
+    assert_eq!(titles(&done.unwrap()), ["0002_alter_tables"]);
+    let locks = locks.into_inner().unwrap();
+    assert!(locks[0].starts_with("ACCESS EXCLUSIVE on public.b, held by `"), "{locks:?}");
     scratch.drop().await;
 }
 

@@ -75,6 +75,8 @@ pub enum MigrationProgress<'a> {
     TableLocked {
         /// The migration.
         step: MigrationStep<'a>,
+        /// Which lock, and who holds it, where that was seen.
+        lock: Option<&'a str>,
         /// The time since its first try.
         waited: Duration,
     },
@@ -188,9 +190,9 @@ impl<'a> Runner<'a> {
             let started = Instant::now();
             if step.migration.transactional {
                 let mut tries = LockedTries::new(self.lock_wait);
-                let mut missed = TableLocks::default();
-                while let Err(error) = self.run_in_transaction(session, step, &mut missed).await {
-                    tries.pause_after(error, step, &progress).await?;
+                let mut locks = TableLocks::default();
+                while let Err(error) = self.run_in_transaction(session, step, &mut locks).await {
+                    tries.pause_after(error, step, locks.waited(), &progress).await?;
                 }
             } else {
                 self.run_statement_by_statement(session, step, &progress).await?
@@ -208,39 +210,43 @@ impl<'a> Runner<'a> {
         Ok(completed)
     }
 
-    /// Takes the locks that tries before have `missed`, runs the section and writes its row, in one
-    /// transaction. When it fails for the lock of a table, and the watch has seen which, `missed` begins with
-    /// that lock.
+    /// Takes the locks that the tries before have missed, runs the section and writes its row, in one
+    /// transaction.
     async fn run_in_transaction(
         &self,
         session: &mut Session,
         step: MigrationStep<'_>,
-        missed: &mut TableLocks,
+        locks: &mut TableLocks,
     ) -> Result<(), MigrateError> {
         let started = Instant::now();
         let begin = format!("BEGIN; {}", limit_lock_wait(true));
         session.execute(AssertSqlSafe(begin), Activity::Pinned).await.map_err(bookkeeping)?;
-        let (pid, mut waited) = (session.pid(), None);
+        let (pid, lock) = (session.pid(), locks.begin());
+        let mut is_locked = false;
         let locked_section = async {
-            let lock = session.execute(AssertSqlSafe(missed.statements()), Activity::Pinned).await;
-            lock.map_err(|error| (step.section.line, error))?;
+            let locked = session.execute(AssertSqlSafe(lock), Activity::Pinned).await;
+            locked.map_err(|error| (step.section.line, error))?;
+            is_locked = true;
             run_section(session, step.section).await
         };
         let ran = tokio::select! {
             ran = locked_section => ran,
-            never = TableLocks::watch(self.database, pid, &mut waited) => match never {},
+            never = locks.watch(self.database, pid) => match never {},
         };
         let result = match ran {
             Ok(()) => self.write_row(session, step, started).await,
             Err((line, error)) => Err(failed(step, line, error)),
         };
-        if let (Err(error), Some(lock)) = (&result, waited)
-            && error.is_lock_conflict()
-        {
-            missed.take_first(lock);
-        }
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = session.execute(end, Activity::Pinned).await;
+        match &result {
+            Err(error) if error.is_lock_conflict() => locks.missed(),
+            // A lock that the migration needs may be one that it may not take by itself.
+            Err(_) if !is_locked && locks.forget() => {
+                return Box::pin(self.run_in_transaction(session, step, locks)).await;
+            }
+            Ok(()) | Err(_) => {}
+        }
         result?;
         ended.map_err(|error| failed(step, step.section.line, error))
     }
@@ -265,7 +271,7 @@ impl<'a> Runner<'a> {
                 tracing::warn!(file, error = text, "statement of a migration without transaction failed");
                 refuse_invalid_index(session, step, &before).await?;
                 let error = failed(step, step.section.line + piece.line - 1, error);
-                tries.pause_after(error, step, progress).await?;
+                tries.pause_after(error, step, None, progress).await?;
             }
         }
         refuse_invalid_index(session, step, &before).await?;
@@ -347,7 +353,9 @@ async fn read_bool(session: &mut Session, sql: &'static str, after: Activity) ->
 /// the statement.
 fn limit_lock_wait(in_transaction: bool) -> String {
     format!(
-        "WITH deadlock AS (SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 AS ms) \
+        "WITH deadlock AS ( \
+             SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 AS ms \
+         ) \
          SELECT set_config('lock_timeout', greatest(least(ms / 2, 500), 1)::int8 || 'ms', {in_transaction}) \
          FROM deadlock"
     )
@@ -433,13 +441,14 @@ impl LockedTries {
         &mut self,
         error: MigrateError,
         step: MigrationStep<'_>,
+        lock: Option<String>,
         progress: &impl Fn(MigrationProgress<'_>),
     ) -> Result<(), MigrateError> {
         let waited = self.began.elapsed();
         if !error.is_lock_conflict() || waited >= self.timeout {
             return Err(error);
         }
-        progress(MigrationProgress::TableLocked { step, waited });
+        progress(MigrationProgress::TableLocked { step, lock: lock.as_deref(), waited });
         tokio::time::sleep(TABLE_LOCK_RETRY.jittered(self.failures)).await;
         self.failures = self.failures.saturating_add(1);
         Ok(())

@@ -279,7 +279,16 @@ fn the_way_back_is_taken_last_first() {
 fn the_embedded_files_are_good() {
     assert_eq!(
         system_sets().map(|set| set.last()),
-        [7, 10],
+        [7, 11],
         "older binaries refuse an eighth of the first set"
     );
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/later");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("its entries can be read").file_name().into_string().expect("a name"))
+        .collect();
+    files.sort();
+    let names = files.iter().map(|name| format!("schema/migrations/later/{name}"));
+    let embedded: Vec<_> = system_sets()[1].migrations().iter().map(|one| one.file.clone()).collect();
+    assert_eq!(embedded, names.collect::<Vec<_>>(), "each file of the folder is named in system.rs");
 }

@@ -1,25 +1,26 @@
 //! What contexts dispatch jobs with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use super::{Dispatcher, DispatcherShared};
+use super::{Dispatcher, DispatcherShared, waking_queues};
 use crate::app::Result;
 use crate::app::new_job::{DispatchOutcome, InsertJob, NewDependency, NewJob};
-use crate::change::HintHub;
+use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::db::handle::Db;
-use crate::db::transaction::outcome_unknown;
+use crate::db::transaction::{TransactionOptions, outcome_unknown};
 use crate::job::insert::{DispatchedJob, insert_in, insert_many, insert_row};
 use crate::job::{dependencies, follow};
 use crate::kernel::ids::JobId;
+use crate::kernel::time::secs;
 use crate::supervise::ChildSpec;
 
-/// Statements of `dispatch_all` of calls without a transaction that run at the same time, each on a
-/// connection of its own. Further ones wait for their turn.
-const MANY_MAX: usize = 2;
+/// Longest time of a statement that inserts many jobs for a call without a transaction.
+const INSERT_MANY_LIMIT: Duration = secs(10);
 
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without. Cheap to clone; all
 /// clones are the same.
@@ -28,16 +29,13 @@ pub struct JobInserter {
     shared: Arc<DispatcherShared>,
     /// Has a permit while no call inserts its job by itself.
     lone: Arc<Semaphore>,
-    /// Has a permit for each statement that may insert many jobs now.
-    many: Arc<Semaphore>,
 }
 
 impl JobInserter {
     /// The inserter of one node, and the child that writes what gathers.
     pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
         let (shared, child) = Dispatcher::spec(database, hints);
-        let (lone, many) = (Semaphore::new(1), Semaphore::new(MANY_MAX));
-        (Self { shared, lone: Arc::new(lone), many: Arc::new(many) }, child)
+        (Self { shared, lone: Arc::new(Semaphore::new(1)) }, child)
     }
 
     async fn insert_or_gather(&self, job: &NewJob, identity: Option<String>, trace: String) -> Result<()> {
@@ -111,13 +109,19 @@ impl InsertJob for JobInserter {
         trace: String,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            if !self.shared.database.state().borrow().is_up() {
+            let DispatcherShared { database, hints, .. } = &*self.shared;
+            if !database.state().borrow().is_up() {
                 return Ok(false);
             }
-            let _turn = self.many.acquire().await;
+            let tx = database.begin(TransactionOptions::new("forge.dispatchAll", INSERT_MANY_LIMIT)).await?;
             let insert = insert_many(jobs, identity.as_deref(), &trace);
-            self.shared.database.write_alone(insert).await?;
-            self.shared.publish(jobs);
+            if let Err(error) = insert.execute(&tx.db()).await {
+                tracing::debug!(%error, "jobs not inserted by one statement; a mutation tries again");
+                tx.rollback().await;
+                return Ok(false);
+            }
+            let receipt = tx.commit().await?;
+            hints.publish(Hint::of_commit(receipt, waking_queues(jobs)));
             Ok(true)
         })
     }

@@ -9,8 +9,8 @@
 //!
 //! A lone dispatch waits for nobody. While a call inserts, what others dispatch goes to the dispatcher, which
 //! writes one batch at a time: the busier the node, the larger the batches (the idea of group commit). So at
-//! most two connections insert single jobs for calls without a transaction, however many there are, and two
-//! more those of `dispatch_all`.
+//! most two connections insert single jobs for calls without a transaction, however many there are.
+//! `dispatch_all` takes a connection of its own for each call, as a mutation does.
 //!
 //! Invariants:
 //! - A call is answered after the commit that wrote its job, and with what the database said about that job:
@@ -28,7 +28,7 @@ mod tests;
 mod inserter;
 pub mod subsystem;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -193,12 +193,18 @@ impl DispatcherShared {
 
     /// Wakes the claimers of the queues of these jobs.
     fn publish<'a>(&self, jobs: impl IntoIterator<Item = &'a NewJob>) {
-        let waking = jobs.into_iter().filter(|job| job.wakes_claimers());
-        let queues: Vec<Arc<str>> = waking.map(|job| job.queue.as_str().into()).collect();
+        let queues = waking_queues(jobs);
         if !queues.is_empty() {
             self.hints.publish(Hint::of(queues));
         }
     }
+}
+
+/// The queues of those jobs that a claimer must learn of.
+fn waking_queues<'a>(jobs: impl IntoIterator<Item = &'a NewJob>) -> BTreeSet<Arc<str>> {
+    let waking: BTreeSet<&str> =
+        jobs.into_iter().filter(|job| job.wakes_claimers()).map(|job| job.queue.as_str()).collect();
+    waking.into_iter().map(Arc::from).collect()
 }
 
 fn answer(job: Option<GatheredJob>, written: Result<()>) {

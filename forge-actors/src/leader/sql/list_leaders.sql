@@ -5,7 +5,7 @@
 -- with the node's id (db/session_name.rs): one of another node has the lock but no term yet. Where the name
 -- says no node, or this role may not see the session's activity, the node leads while the lock is held.
 SELECT leader.name, leader.epoch, leader.node_id, leader.node_name, leader.elected_at,
-       greatest(leader.renewed_at, session.used_at) AS renewed_at, leader.resigned_at,
+       coalesce(session.used_at, leader.renewed_at) AS renewed_at, leader.resigned_at,
        CASE WHEN leader.resigned_at IS NOT NULL THEN 'resigned'
             WHEN session.pid IS NULL OR session.used_at < now() - make_interval(secs => $1) THEN 'expired'
             ELSE 'leading' END AS state

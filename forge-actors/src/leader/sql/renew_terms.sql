@@ -15,7 +15,9 @@ WITH lasting AS (
     UPDATE forge_leaders leader SET renewed_at = now()
     FROM UNNEST($1::text[], $2::int8[]) AS held (name, epoch)
     WHERE leader.name = held.name AND leader.epoch = held.epoch AND leader.node_id = $3
-      AND leader.resigned_at IS NULL AND leader.renewed_at < now() - make_interval(secs => $4)
+      AND leader.resigned_at IS NULL 
+      -- A time to come was written by hand, or before a fail-over to a server whose clock is late.
+      AND leader.renewed_at NOT BETWEEN now() - make_interval(secs => $4) AND now()
 )
 SELECT pg_backend_pid() AS pid,
        (SELECT coalesce(array_agg(name), '{}') FROM lasting) AS names,
