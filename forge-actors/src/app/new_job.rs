@@ -57,8 +57,8 @@ pub trait InsertJob: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<DispatchOutcome>>>;
 
     /// Inserts jobs, none of which is unique or followed, in a transaction of their own, and wakes the
-    /// workers. False while the database is away, and when the statement failed: nothing was written, and a
-    /// mutation, which is run again where that helps, says why.
+    /// workers. False while the database is away, when others took too long, and when the statement failed:
+    /// nothing was written, and a mutation, which is run again where that helps, says why.
     ///
     /// # Errors
     /// `OVERLOADED` when no connection was free, `OUTCOME_UNKNOWN` when the connection broke during the

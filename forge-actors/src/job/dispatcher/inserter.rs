@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::{Dispatcher, DispatcherShared, waking_queues};
 use crate::app::Result;
@@ -19,7 +20,10 @@ use crate::kernel::ids::JobId;
 use crate::kernel::time::secs;
 use crate::supervise::ChildSpec;
 
-/// Longest time of a statement that inserts many jobs for a call without a transaction.
+/// Transactions that insert many jobs for calls without one, at the same time: a locked table must not take
+/// all connections. A call that has waited for its turn for as long as for a connection takes a mutation.
+const INSERT_MANY_MAX: usize = 2;
+/// Longest time of their statement.
 const INSERT_MANY_LIMIT: Duration = secs(10);
 
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without. Cheap to clone; all
@@ -29,13 +33,16 @@ pub struct JobInserter {
     shared: Arc<DispatcherShared>,
     /// Has a permit while no call inserts its job by itself.
     lone: Arc<Semaphore>,
+    /// The turns of [`INSERT_MANY_MAX`].
+    many: Arc<Semaphore>,
 }
 
 impl JobInserter {
     /// The inserter of one node, and the child that writes what gathers.
     pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
         let (shared, child) = Dispatcher::spec(database, hints);
-        (Self { shared, lone: Arc::new(Semaphore::new(1)) }, child)
+        let (lone, many) = (Semaphore::new(1), Semaphore::new(INSERT_MANY_MAX));
+        (Self { shared, lone: Arc::new(lone), many: Arc::new(many) }, child)
     }
 
     async fn insert_or_gather(&self, job: &NewJob, identity: Option<String>, trace: String) -> Result<()> {
@@ -111,6 +118,10 @@ impl InsertJob for JobInserter {
         Box::pin(async move {
             let DispatcherShared { database, hints, .. } = &*self.shared;
             if !database.state().borrow().is_up() {
+                return Ok(false);
+            }
+            let turn = timeout(database.config().acquire_timeout, self.many.acquire()).await;
+            if turn.is_err() {
                 return Ok(false);
             }
             let tx = database.begin(TransactionOptions::new("forge.dispatchAll", INSERT_MANY_LIMIT)).await?;

@@ -10,7 +10,7 @@
 //! A lone dispatch waits for nobody. While a call inserts, what others dispatch goes to the dispatcher, which
 //! writes one batch at a time: the busier the node, the larger the batches (the idea of group commit). So at
 //! most two connections insert single jobs for calls without a transaction, however many there are.
-//! `dispatch_all` takes a connection of its own for each call, as a mutation does.
+//! Those of `dispatch_all` take two more; a call that waits for long takes a mutation.
 //!
 //! Invariants:
 //! - A call is answered after the commit that wrote its job, and with what the database said about that job:
