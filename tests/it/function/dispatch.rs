@@ -321,6 +321,29 @@ async fn many_jobs_whose_session_is_ended_are_inserted_on_another_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_dispatches_leave_connections_to_others_while_the_table_is_locked() {
+    let stage = Stage::migrated().await;
+    let mut held = stage.scratch.connect().await;
+    execute(&mut held, "BEGIN; LOCK TABLE forge_jobs IN SHARE MODE").await;
+    let waiting = async || stage.scratch.sessions("wait_event_type = 'Lock'").await;
+    let dispatches = join_all((0..6).map(|_| stage.call(DispatchMany { count: 10 })));
+    let release = async {
+        until("two of them wait for the lock", PATIENCE, || async { (waiting().await == 2).then_some(()) })
+            .await;
+        // The others wait for their turn for as long as for a connection.
+        for _ in 0..100 {
+            assert!(waiting().await <= 2);
+        }
+        execute(&mut held, "COMMIT").await;
+    };
+    for dispatched in tokio::join!(dispatches, release).0 {
+        dispatched.expect("dispatches");
+    }
+    assert_eq!(rows(&stage).await.len(), 60);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dispatch_whose_session_is_ended_has_an_unknown_outcome() {
     let stage = Stage::migrated().await;
     let one = dispatch_and_end_the_session(&stage, DispatchFromAnAction { key: "a".into() }).await;

@@ -192,6 +192,62 @@ async fn a_leader_is_shown_as_its_session_is_whatever_its_row_says() {
     scratch.drop().await;
 }
 
+/// The candidate has the lock, and waits for a transaction of the last leader.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_another_node_holds_makes_nobody_the_leader() {
+    let scratch = migrated().await;
+    let node = NodeId::new();
+    let mut outside = scratch.connect().await;
+    execute(
+        &mut outside,
+        &format!(
+            "INSERT INTO forge_leaders (name, epoch, node_id, node_name) VALUES ('duty', 1, '{node}', 'last')"
+        ),
+    )
+    .await;
+    let lock = LockKey::forge("leader/duty").number();
+    execute(&mut outside, &format!("SELECT pg_advisory_lock({lock})")).await;
+    let id = node.as_uuid().simple().to_string();
+    for (holder, state) in [("0123456789ab", LeaderState::Expired), (&id[20..], LeaderState::Leading)] {
+        execute(&mut outside, &format!("SET application_name = 'forge any leader #{holder}'")).await;
+        assert_eq!(leaders(&scratch).await[0].state, state, "{holder}");
+    }
+    drop(outside);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_writes_once_a_minute_that_it_leads() {
+    let scratch = migrated().await;
+    let config = LeaderConfig { lease: Duration::from_secs(1), ..LeaderConfig::default() };
+    let mut candidate = Candidate::with(&scratch.database, "only", config).await;
+    candidate.leads(0).await;
+    let reader = scratch.database.reader();
+    let version = async || -> String {
+        sqlx::query_scalar("SELECT xmin::text FROM forge_leaders").fetch_one(&reader).await.unwrap()
+    };
+    let elected = version().await;
+    until("the term has lasted for two leases", LIMIT, async || {
+        let leader = &leaders(&scratch).await[0];
+        (leader.renewed_at - leader.elected_at).num_seconds() >= 2
+    })
+    .await;
+    assert_eq!(version().await, elected, "a renewal writes nothing");
+    let mut outside = scratch.connect().await;
+    for written in ["now() - interval '61 s'", "now() + interval '1 h'"] {
+        let write =
+            format!("UPDATE forge_leaders SET renewed_at = {written}, elected_at = now() - interval '2 min'");
+        execute(&mut outside, &write).await;
+        until("the row is written", LIMIT, async || {
+            let fresh = "SELECT renewed_at BETWEEN now() - interval '30 s' AND now() FROM forge_leaders";
+            sqlx::query_scalar(fresh).fetch_one(&reader).await.unwrap()
+        })
+        .await;
+    }
+    candidate.stop().await;
+    scratch.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_replaced_right_after_its_own_check_is_refused_by_the_database() {
     let signals = Signals::of_this_process();

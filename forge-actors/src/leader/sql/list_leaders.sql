@@ -11,8 +11,10 @@ SELECT leader.name, leader.epoch, leader.node_id, leader.node_name, leader.elect
             ELSE 'leading' END AS state
 FROM forge_leaders leader
 CROSS JOIN LATERAL (
-    SELECT ('x' || encode(substr(sha256(convert_to('forge/system/leader/' || leader.name, 'UTF8')), 1, 8), 'hex'))
-        ::bit(64)::bigint AS number
+    SELECT convert_to('forge/system/leader/' || leader.name, 'UTF8') AS name
+) AS lock_name
+CROSS JOIN LATERAL (
+    SELECT ('x' || encode(substr(sha256(lock_name.name), 1, 8), 'hex'))::bit(64)::bigint AS number
 ) AS key
 LEFT JOIN LATERAL (
     SELECT lock.pid, activity.state_change AS used_at

@@ -6,17 +6,15 @@
 -- commit of that write does not wait for the disk: a renewal that a crash of the server loses was one of a
 -- session that is lost as well.
 WITH lasting AS (
-    SELECT leader.name
-    FROM forge_leaders leader
-    JOIN UNNEST($1::text[], $2::int8[]) AS held (name, epoch)
-        ON leader.name = held.name AND leader.epoch = held.epoch
-    WHERE leader.node_id = $3 AND leader.resigned_at IS NULL
+    SELECT name, epoch
+    FROM forge_leaders
+    JOIN UNNEST($1::text[], $2::int8[]) AS held (name, epoch) USING (name, epoch)
+    WHERE node_id = $3 AND resigned_at IS NULL
 ), written AS (
-    UPDATE forge_leaders leader SET renewed_at = now()
-    FROM UNNEST($1::text[], $2::int8[]) AS held (name, epoch)
-    WHERE leader.name = held.name AND leader.epoch = held.epoch AND leader.node_id = $3
-      AND leader.resigned_at IS NULL 
-      -- A time to come was written by hand, or before a fail-over to a server whose clock is late.
+    UPDATE forge_leaders leader SET renewed_at = greatest(now(), leader.elected_at)
+    FROM lasting
+    WHERE leader.name = lasting.name AND leader.epoch = lasting.epoch
+      -- After now() when the server's clock was set back.
       AND leader.renewed_at NOT BETWEEN now() - make_interval(secs => $4) AND now()
 )
 SELECT pg_backend_pid() AS pid,
