@@ -1,0 +1,65 @@
+//! Workflows: functions whose progress is a journal in Postgres, so that they go on after any crash.
+//!
+//! ```text
+//!   start ──▶ ready ── claim ──▶ running ── body returned Ok ───────────────────────▶ completed
+//!               ▲                 │ │ │ │
+//!               │  due · event      │ │ │ └─ continue_as_new ──────────────────────────▶ continued
+//!               └── waiting ◀───────┘ │ │
+//!                                     │ └─ body failed · time limit · cancel: `ending` is set, completed
+//!               paused ◀── pause ─────┤    steps are compensated in reverse order ────▶ failed · cancelled
+//!               ready  ◀── resume     │                      │
+//!                                     │                      └─ a compensation failed ─▶ compensation_failed
+//!               diverged ◀────────────┘                                                  │ retry · skip
+//!                  the code does not fit the journal                       ready ◀───────┘
+//!
+//!   every state before the last column ── terminate ──▶ terminated
+//! ```
+//!
+//! A run executes its function from the beginning each time it is activated. A step that the journal holds
+//! returns what the journal says; the first one that it does not hold runs, is recorded, and only then
+//! returns. A run that can do nothing but wait leaves memory: it is a row with a `due_at`, and rows of its
+//! journal that say what it waits for.
+//!
+//! Who owns a run
+//! - A node that runs workflows holds one row of `forge_workflow_owners`, its lease, whose id is the fencing
+//!   number of all runs that it holds (`forge_workflow_runs.owner_id`); `claim` counts the activations of one
+//!   run. Every write about a run names both.
+//! - A write locks the owner's row `FOR KEY SHARE` and checks `lost_at` and `expires_at` in the version that
+//!   it has locked. A takeover locks that row `FOR UPDATE`, sets `lost_at`, commits, and only then releases
+//!   the runs. So a write of the old owner is either committed before the takeover, and seen by the next
+//!   owner, or refused. A renewal changes no key, and waits for no write.
+//! - A lease is taken over when it has run out, or sooner, when it was not renewed for a moment and the server
+//!   has no session of its node left: a killed process is replaced in about three seconds.
+//! - An owner stops all of its runs before its lease runs out by the local clock. One that was asleep has its
+//!   writes refused.
+//!
+//! What is written, and when
+//! - **Steps**: `INSERT .. ON CONFLICT` of the steps of many runs in one statement and one commit. While one
+//!   such statement is under way, what other runs record gathers; a lone step waits for nobody.
+//! - **Leaves**: a run that waits, ends, pauses or fails leaves its owner; the same way, in statements of
+//!   their own.
+//! - A wait is a row of the journal (`waiting`) before its run leaves. Whatever satisfies it (an event, the
+//!   end of a child or of a job) is a row of `forge_workflow_events`; the router finds the runs whose journal
+//!   waits for it, makes them due, and adds one to `wakes`. A run that leaves compares `wakes` with what it
+//!   has seen, so an event between registration and leaving makes it due again. After its registration is
+//!   committed, a run looks for events that came before. So one of the two sees the other, without a lock.
+//! - An event is consumed by the journal row that names it (`event_id`), in the write that completes the wait.
+//!   Only the owner writes the journal, so whether a wait has got its event or its timeout is decided once.
+//!
+//! Determinism
+//! - Steps are told apart by their position: their number in the code, counted per branch of `parallel`,
+//!   `race` and `join_all`. The position is given when the step is made, in the order of the program.
+//! - The journal keeps kind, name and shape (a hash of the form of arguments and result) of each step. Code
+//!   that asks for another one at that position, or ends without having asked for one that the journal has,
+//!   diverges: the run is parked with the difference, and nothing is executed.
+//! - `ctx.now()` is the time at which the last step of the branch ended, `ctx.uuid()` and `ctx.random()`
+//!   follow from the run's id and the position; they cost no row.
+//!
+//! Compensation: while `ending` is set, the function runs once more against its journal, without executing
+//! anything new. That brings back the compensations of the steps that have completed; they run in the reverse
+//! order of `number`, each one a row of the journal, retried with a policy of its own.
+//!
+//! Failures: an outage of the database holds up steps that want to be recorded, until the owner's lease is
+//! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed and
+//! not recorded is executed again. A row that the database refuses is found by halving its batch, and fails
+//! its own step.
