@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use crate::app::context::CallScope;
 use crate::app::error::Result;
-use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Query};
+use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Query, Workflow};
 
 /// A message of kind `K` whose arguments were accepted.
 pub trait Runnable<K: Kind>: Send {
@@ -25,6 +25,8 @@ pub enum Decoded {
     Job(Box<dyn Runnable<Job>>),
     /// Needs an attempt, and the time that it runs for.
     Cron(Box<dyn Runnable<Cron>>),
+    /// Needs a run and its journal.
+    Workflow(Box<dyn Runnable<Workflow>>),
 }
 
 /// The kinds of handler, as the catalog sees them.
@@ -44,4 +46,4 @@ macro_rules! kinds {
     )+};
 }
 
-kinds! { Query Mutation Action Job Cron }
+kinds! { Query Mutation Action Job Cron Workflow }

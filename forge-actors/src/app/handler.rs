@@ -35,6 +35,7 @@ use crate::app::error::AppError;
 use crate::app::job::JobMeta;
 use crate::app::kind::KindName;
 use crate::app::wire_type::WireType;
+use crate::app::workflow::WorkflowMeta;
 use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits;
@@ -126,6 +127,8 @@ pub enum KindOptions {
     Job(JobMeta),
     /// Of a cron.
     Cron(CronMeta),
+    /// Of a workflow.
+    Workflow(WorkflowMeta),
 }
 
 /// The options that only queries have.
@@ -164,6 +167,7 @@ impl KindOptions {
             Self::Action => KindName::Action,
             Self::Job(_) => KindName::Job,
             Self::Cron(_) => KindName::Cron,
+            Self::Workflow(_) => KindName::Workflow,
         }
     }
 }
@@ -224,6 +228,18 @@ impl Meta {
         Self { access: Access::Internal, ..meta }
     }
 
+    /// Of a workflow, which nobody can call: it is started.
+    pub const fn workflow(
+        module: &'static str,
+        function: &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
+        let meta =
+            Self::new(KindOptions::Workflow(WorkflowMeta::DEFAULT), module, function, file, line);
+        Self { access: Access::Internal, ..meta }
+    }
+
     /// Callable without a token.
     pub const fn public(mut self) -> Self {
         self.access = Access::Public;
@@ -241,7 +257,22 @@ impl Meta {
         match self.options {
             KindOptions::Job(job) => Some(job),
             KindOptions::Cron(cron) => Some(cron.job),
-            KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action => None,
+            KindOptions::Query(_)
+            | KindOptions::Mutation(_)
+            | KindOptions::Action
+            | KindOptions::Workflow(_) => None,
+        }
+    }
+
+    /// Version, time limit and retention of a workflow; `None` for the other kinds.
+    pub const fn workflow_meta(&self) -> Option<WorkflowMeta> {
+        match self.options {
+            KindOptions::Workflow(workflow) => Some(workflow),
+            KindOptions::Query(_)
+            | KindOptions::Mutation(_)
+            | KindOptions::Action
+            | KindOptions::Job(_)
+            | KindOptions::Cron(_) => None,
         }
     }
 
@@ -249,16 +280,27 @@ impl Meta {
     pub const fn cron_meta(&self) -> Option<CronMeta> {
         match self.options {
             KindOptions::Cron(cron) => Some(cron),
-            KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action | KindOptions::Job(_) => {
-                None
-            }
+            KindOptions::Query(_)
+            | KindOptions::Mutation(_)
+            | KindOptions::Action
+            | KindOptions::Job(_)
+            | KindOptions::Workflow(_) => None,
         }
     }
 
     /// Whether `name` is the name on the wire, or an alias.
     pub fn is_named(&self, name: &str) -> bool {
-        let aliases = self.job_meta().map_or(&[][..], |job| job.aliases);
-        self.wire_name() == name || aliases.contains(&name)
+        self.wire_name() == name || self.aliases().contains(&name)
+    }
+
+    /// Other names under which rows of the handler may be stored.
+    pub const fn aliases(&self) -> &'static [&'static str] {
+        match self.options {
+            KindOptions::Job(job) => job.aliases,
+            KindOptions::Cron(cron) => cron.job.aliases,
+            KindOptions::Workflow(workflow) => workflow.aliases,
+            KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action => &[],
+        }
     }
 
     /// The name on the wire: `module.function`, the module being the innermost one.

@@ -6,6 +6,7 @@
 //! | mutation | reads and writes | exactly one | queries, mutations |
 //! | action | none of its own | none | queries, mutations, actions; the outside world |
 //! | job, cron | each statement alone | in `ctx.commit` | queries, mutations, actions; the outside world |
+//! | workflow | none of its own | in `ctx.tx_step` | steps: queries, mutations, actions; closures |
 //!
 //! Mutations, actions, jobs and crons dispatch jobs; nothing calls one. A cron is a job that its schedule
 //! dispatches.
@@ -23,6 +24,7 @@ use crate::app::cron::CronRun;
 use crate::app::error::Result;
 use crate::app::job::{ResultOfEffect, RunningAttempt};
 use crate::app::log::KeepLines;
+use crate::app::workflow::ActiveRun;
 use crate::db::handle::Db;
 use crate::kernel::time::Timestamp;
 
@@ -40,6 +42,8 @@ pub enum KindName {
     Job,
     /// Runs at the times of its schedule, as a job.
     Cron,
+    /// Goes on from its journal until it ends, whatever crashes.
+    Workflow,
 }
 
 impl KindName {
@@ -51,6 +55,7 @@ impl KindName {
             Self::Action => "action",
             Self::Job => "job",
             Self::Cron => "cron",
+            Self::Workflow => "workflow",
         }
     }
 }
@@ -90,6 +95,9 @@ pub enum Job {}
 /// Marks cron handlers.
 #[derive(Debug, Clone, Copy)]
 pub enum Cron {}
+/// Marks workflow handlers.
+#[derive(Debug, Clone, Copy)]
+pub enum Workflow {}
 
 /// What a query has been given.
 pub struct QueryResources {
@@ -113,6 +121,12 @@ pub struct JobResources {
     pub children: ChildList,
     /// Makes the job's result of what the effect of `ctx.commit` returns.
     pub result_of_effect: ResultOfEffect,
+}
+
+/// What a workflow has been given.
+pub struct WorkflowResources {
+    /// The run, its journal, and where the run is in its code.
+    pub(crate) run: Arc<ActiveRun>,
 }
 
 /// What a cron has been given.
@@ -152,6 +166,7 @@ kinds! {
     Action = ();
     Job = JobResources, runs as a job by |resources| resources;
     Cron = CronResources, runs as a job by |resources| &resources.job;
+    Workflow = WorkflowResources;
 }
 
 /// The kinds whose context has a database.

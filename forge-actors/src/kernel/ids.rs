@@ -151,4 +151,6 @@ id! {
     pub LeaseId,
     /// Names one schedule of a cron.
     pub CronId,
+    /// Names one run of a workflow.
+    pub RunId,
 }

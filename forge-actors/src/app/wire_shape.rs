@@ -1,0 +1,195 @@
+//! The form of a type as a number: what its JSON looks like, whatever its Rust names are.
+//!
+//! Two types with the same form (same fields, same kinds of values) have the same number in every build, so a
+//! struct may be renamed or moved. A field that was renamed, added or given another type changes the number.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use specta::Types;
+use specta::datatype::{DataType, Fields, NamedReferenceType, Reference};
+
+use crate::app::wire_type::{Definition, Special, WireType};
+
+/// The forms that were asked for. Their number is that of the types in the binary.
+static KNOWN: LazyLock<Mutex<HashMap<TypeId, u64>>> = LazyLock::new(Mutex::default);
+
+/// The form of `T`.
+pub(crate) fn shape_of<T: WireType>() -> u64 {
+    shape_of_pair::<T, ()>(&[T::definition])
+}
+
+/// The form of what `H` takes and returns together.
+pub(crate) fn shape_of_call<H: crate::app::Handler>() -> u64 {
+    shape_of_pair::<H, H::Output>(&[H::definition, H::Output::definition])
+}
+
+fn shape_of_pair<A: 'static, B: 'static>(definitions: &[Definition]) -> u64 {
+    let key = TypeId::of::<(A, B)>();
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(shape) = known().get(&key) {
+        return *shape;
+    }
+    let shape = hash(definitions);
+    known().insert(key, shape);
+    shape
+}
+
+fn hash(definitions: &[Definition]) -> u64 {
+    let mut text = String::new();
+    for definition in definitions {
+        let mut types = Types::default();
+        let root = definition(&mut types);
+        let mut writer = ShapeWriter { types: &types, text: &mut text, open: Vec::new() };
+        writer.write(&root);
+        text.push(';');
+    }
+    let digest = Sha256::digest(text.as_bytes());
+    let head = digest.first_chunk().copied().unwrap_or_default();
+    // Zero stands for a shape that is not compared.
+    u64::from_be_bytes(head).max(1)
+}
+
+struct ShapeWriter<'a> {
+    types: &'a Types,
+    text: &'a mut String,
+    /// The named types around the present place: a type that contains itself is written as how far out it is.
+    open: Vec<String>,
+}
+
+impl ShapeWriter<'_> {
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(text).expect("writing into a String does not fail");
+    }
+
+    fn list<'t>(&mut self, brackets: [char; 2], parts: impl Iterator<Item = &'t DataType>) {
+        self.text.push(brackets[0]);
+        for part in parts {
+            self.write(part);
+            self.text.push(',');
+        }
+        self.text.push(brackets[1]);
+    }
+
+    fn write(&mut self, ty: &DataType) {
+        match ty {
+            DataType::Primitive(primitive) => self.push(format_args!("{primitive:?}")),
+            DataType::List(list) => {
+                self.push(format_args!("[{:?}:", list.length));
+                self.write(&list.ty);
+                self.text.push(']');
+            }
+            DataType::Map(map) => self.list(['<', '>'], [map.key_ty(), map.value_ty()].into_iter()),
+            DataType::Tuple(tuple) => self.list(['(', ')'], tuple.elements.iter()),
+            DataType::Nullable(inner) => {
+                self.text.push('?');
+                self.write(inner);
+            }
+            DataType::Struct(object) => self.fields(&object.fields),
+            DataType::Enum(union) => {
+                self.text.push('|');
+                for (name, variant) in union.variants.iter().filter(|(_, variant)| !variant.skip) {
+                    self.push(format_args!("{name}="));
+                    self.fields(&variant.fields);
+                }
+                self.text.push('|');
+            }
+            DataType::Intersection(parts) => self.list(['&', '&'], parts.iter()),
+            DataType::Generic(parameter) => self.push(format_args!("${}", parameter.name())),
+            DataType::Reference(Reference::Opaque(opaque)) => match opaque.downcast_ref::<Special>() {
+                Some(special) => self.push(format_args!("{special:?}")),
+                None => self.push(format_args!("{}", opaque.type_name())),
+            },
+            DataType::Reference(Reference::Named(reference)) => {
+                let Some(named) = self.types.get(reference) else { return self.text.push('!') };
+                let name = format!("{}::{}", named.module_path, named.name);
+                if let Some(outer) = self.open.iter().rposition(|open| *open == name) {
+                    let out = self.open.len() - outer;
+                    return self.push(format_args!("^{out}"));
+                }
+                // Types of other crates have a form of their own, which their name stands for.
+                if ["chrono", "uuid", "serde_json"].contains(&named.module_path.as_ref()) {
+                    return self.push(format_args!("{name}"));
+                }
+                self.open.push(name);
+                match &reference.inner {
+                    NamedReferenceType::Inline { dt, .. } => self.write(dt),
+                    NamedReferenceType::Reference { generics, .. } => {
+                        self.list(['<', '>'], generics.iter().map(|(_, argument)| argument));
+                        if let Some(ty) = &named.ty {
+                            self.write(ty);
+                        }
+                    }
+                    NamedReferenceType::Recursive(_) => self.text.push('^'),
+                }
+                self.open.pop();
+            }
+        }
+    }
+
+    fn fields(&mut self, fields: &Fields) {
+        match fields {
+            Fields::Unit => self.text.push('.'),
+            Fields::Named(named) => {
+                self.text.push('{');
+                for (name, field) in &named.fields {
+                    let Some(ty) = &field.ty else { continue };
+                    self.push(format_args!("{name}{}:", if field.optional { "?" } else { "" }));
+                    self.write(ty);
+                    self.text.push(',');
+                }
+                self.text.push('}');
+            }
+            Fields::Unnamed(unnamed) => {
+                self.list(['(', ')'], unnamed.fields.iter().filter_map(|field| field.ty.as_ref()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::time::Timestamp;
+
+    mod first {
+        #[forge_app_macros::data]
+        pub struct Person {
+            pub name: String,
+            pub friends: Vec<Person>,
+        }
+    }
+
+    mod second {
+        #[forge_app_macros::data]
+        pub struct Human {
+            pub name: String,
+            pub friends: Vec<Human>,
+        }
+
+        #[forge_app_macros::data]
+        pub struct Retyped {
+            pub name: u32,
+            pub friends: Vec<Retyped>,
+        }
+
+        #[forge_app_macros::data]
+        pub struct Renamed {
+            pub title: String,
+            pub friends: Vec<Renamed>,
+        }
+    }
+
+    #[test]
+    fn names_of_types_do_not_count_and_those_of_fields_do() {
+        let person = shape_of::<first::Person>();
+        assert_eq!(person, shape_of::<second::Human>());
+        assert_ne!(person, shape_of::<second::Retyped>());
+        assert_ne!(person, shape_of::<second::Renamed>());
+        assert_ne!(shape_of::<Option<u32>>(), shape_of::<u32>());
+        assert_ne!(shape_of::<Timestamp>(), shape_of::<String>());
+    }
+}

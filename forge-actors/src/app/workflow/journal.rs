@@ -1,0 +1,237 @@
+//! The journal of one run: what its steps have returned, and whether the code still fits.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::app::job_failure::JobFailure;
+use crate::kernel::time::Timestamp;
+
+/// A step whose shape is not compared: a migration has written it.
+pub const UNCHECKED_SHAPE: u64 = 0;
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "forge_workflow_step_kind", rename_all = "snake_case")]
+pub enum StepKind {
+    /// Calls another handler by its message.
+    Call,
+    /// Runs a closure.
+    Closure,
+    /// Runs a closure in the transaction that records it.
+    Transaction,
+    /// Waits for a time.
+    Sleep,
+    /// Waits for an event.
+    Event,
+    /// Waits for a signal to the run.
+    Signal,
+    /// Starts another run.
+    Child,
+    /// Dispatches a job and waits for its end.
+    Job,
+    /// Which branch of a race has won.
+    Race,
+    /// Takes back what a step has done.
+    Compensation,
+}
+
+impl StepKind {
+    /// The label in Postgres.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Closure => "closure",
+            Self::Transaction => "transaction",
+            Self::Sleep => "sleep",
+            Self::Event => "event",
+            Self::Signal => "signal",
+            Self::Child => "child",
+            Self::Job => "job",
+            Self::Race => "race",
+            Self::Compensation => "compensation",
+        }
+    }
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "forge_workflow_step_status", rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Executed for a while now.
+    Running,
+    /// An attempt has failed; the next one comes.
+    Retrying,
+    /// Waits for a time, an event, a run or a job.
+    Waiting,
+    /// Has returned a value.
+    Completed,
+    /// Has failed, after all attempts.
+    Failed,
+    /// Has failed, and was optional; or a wait that ended with its time limit.
+    Skipped,
+    /// Lost a race.
+    Abandoned,
+}
+
+impl StepStatus {
+    /// The label in Postgres.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// A row of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalEntry {
+    /// Place in the code: `4`, or `5.0.1` for the first step of the first branch of a group.
+    pub position: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// How far it is.
+    pub status: StepStatus,
+    /// The name that the code gives it.
+    pub name: String,
+    /// Hash of the form of arguments and result; [`UNCHECKED_SHAPE`] fits every code.
+    pub shape: u64,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// The order in which steps have ended, from 1.
+    pub number: Option<u32>,
+    /// What it has returned, as JSON.
+    pub output: Option<String>,
+    /// Why it has failed.
+    pub error: Option<JobFailure>,
+    /// When it ended, by the clock of the database.
+    pub finished_at: Option<Timestamp>,
+    /// Until when it waits.
+    pub due_at: Option<Timestamp>,
+    /// The run or job that it waits for.
+    pub awaits: Option<uuid::Uuid>,
+}
+
+impl JournalEntry {
+    /// A step that a migration adds.
+    pub(super) fn completed(position: String, name: &str, output: String) -> Self {
+        Self {
+            position,
+            kind: StepKind::Closure,
+            status: StepStatus::Completed,
+            name: name.to_owned(),
+            shape: UNCHECKED_SHAPE,
+            attempts: 1,
+            number: None,
+            output: Some(output),
+            error: None,
+            finished_at: None,
+            due_at: None,
+            awaits: None,
+        }
+    }
+}
+
+/// What the code asks for at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepIdentity<'a> {
+    /// What it does.
+    pub kind: StepKind,
+    /// Its name.
+    pub name: &'a str,
+    /// The form of its arguments and result.
+    pub shape: u64,
+}
+
+/// How the code differs from a journal.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Divergence {
+    /// Where.
+    pub position: String,
+    /// The step that the journal has there.
+    pub expected: String,
+    /// What the code does there; `None` when it ended without asking for that step.
+    pub found: Option<String>,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, expected, found } = self;
+        match found {
+            Some(found) => write!(f, "expected step {position} {expected}, found {found}"),
+            None => write!(f, "expected step {position} {expected}, and the code ended before it"),
+        }
+    }
+}
+
+/// The rows of one run by position.
+#[derive(Debug, Default)]
+pub struct JournalIndex {
+    entries: HashMap<String, JournalEntry>,
+}
+
+impl JournalIndex {
+    /// Of these rows.
+    pub fn of(entries: impl IntoIterator<Item = JournalEntry>) -> Self {
+        Self { entries: entries.into_iter().map(|entry| (entry.position.clone(), entry)).collect() }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True for a run that has recorded nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All rows.
+    pub fn iter(&self) -> impl Iterator<Item = &JournalEntry> {
+        self.entries.values()
+    }
+
+    /// Writes a row, in place of the one at its position.
+    pub fn put(&mut self, entry: JournalEntry) {
+        self.entries.insert(entry.position.clone(), entry);
+    }
+
+    /// The row at a position.
+    pub fn get(&self, position: &str) -> Option<&JournalEntry> {
+        self.entries.get(position)
+    }
+
+    /// The row of a step, if the journal has one and it is the step that the code asks for.
+    ///
+    /// # Errors
+    /// The difference, when the journal has another step there.
+    pub fn find(
+        &self,
+        position: &str,
+        wanted: StepIdentity<'_>,
+    ) -> Result<Option<&JournalEntry>, Divergence> {
+        let Some(entry) = self.entries.get(position) else { return Ok(None) };
+        let fits_shape = [entry.shape, wanted.shape].contains(&UNCHECKED_SHAPE) || entry.shape == wanted.shape;
+        if entry.kind == wanted.kind && entry.name == wanted.name && fits_shape {
+            return Ok(Some(entry));
+        }
+        let is_only_shape = entry.kind == wanted.kind && entry.name == wanted.name;
+        let describe = |kind: StepKind, name: &str, what: &str| match is_only_shape {
+            true => format!("`{name}` ({}) {what}", kind.as_str()),
+            false => format!("`{name}` ({})", kind.as_str()),
+        };
+        Err(Divergence {
+            position: position.to_owned(),
+            expected: describe(entry.kind, &entry.name, "with the arguments and result of its run"),
+            found: Some(describe(wanted.kind, wanted.name, "with other arguments or another result")),
+        })
+    }
+}
