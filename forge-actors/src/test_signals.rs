@@ -60,6 +60,21 @@ pub enum Step {
     TermChecked,
     /// Pause point: the database has checked the term; the leader's write follows. The key is the term.
     TermLocked,
+    /// Pause point: an attempt at a step of a workflow begins. The key is the name of the step.
+    WorkflowStepStarting,
+    /// Pause point: the body of a step has returned; the step is not recorded. The key is its name.
+    WorkflowStepRan,
+    /// Pause point: a step is recorded, and its workflow does not know yet. The key is its name.
+    WorkflowStepRecorded,
+    /// Pause point: an attempt at a compensation begins. The key is the name of the step.
+    WorkflowCompensating,
+    /// Pause point: a run was claimed, and its function has not begun. The key is its wire name.
+    WorkflowActivating,
+    /// Pause point: a run is about to leave its owner. The key is its wire name.
+    WorkflowLeaving,
+    /// Pause point: the transaction that starts a child, or goes on as a new run, is about to be committed.
+    /// The key is the wire name of what starts.
+    WorkflowStarting,
     /// A session holds back all results: its token has expired, or another one is being checked. The key is
     /// the session's id.
     SessionHoldsResults,
@@ -76,6 +91,13 @@ impl Step {
             Self::JobBufferDispatched => "job_buffer_dispatched",
             Self::TermChecked => "term_checked",
             Self::TermLocked => "term_locked",
+            Self::WorkflowStepStarting => "workflow_step_starting",
+            Self::WorkflowStepRan => "workflow_step_ran",
+            Self::WorkflowStepRecorded => "workflow_step_recorded",
+            Self::WorkflowCompensating => "workflow_compensating",
+            Self::WorkflowActivating => "workflow_activating",
+            Self::WorkflowLeaving => "workflow_leaving",
+            Self::WorkflowStarting => "workflow_starting",
             Self::SessionHoldsResults => "session_holds_results",
         }
     }

@@ -1,6 +1,6 @@
 //! Every handler of the binary, found at link time, sorted and checked at boot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use crate::app::context::{CallScope, Ctx};
 use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, HandlerKind, Runnable};
 use crate::app::error::AppError;
-use crate::app::handler::{Handler, Meta};
+use crate::app::handler::{Handler, KindOptions, Meta};
 use crate::app::job::{JobHandler, JobResource, ResultOfEffect};
 use crate::app::job_result;
 use crate::app::kind::Kind;
 use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
+use crate::app::workflow::MigrationRegistration;
+use crate::app::workflow::limits::RUN_RESULT_BYTES_MAX;
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{AppCode, Fault};
 use crate::kernel::integer::Int53;
@@ -145,9 +147,12 @@ impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
             let ctx = Ctx::<H::Kind>::new(scope, resources);
             let output = self.0.run(&ctx).await.map_err(AppError::into_fault)?;
             H::Kind::check_end(&ctx.resources)?;
-            match H::META.job_meta() {
-                Some(_) => job_result::written(&output),
-                None => Ok(output.to_json_within(bytes_max)?.into()),
+            match H::META.options {
+                KindOptions::Job(_) | KindOptions::Cron(_) => job_result::written(&output),
+                KindOptions::Workflow(_) => Ok(output.to_json_within(RUN_RESULT_BYTES_MAX)?.into()),
+                KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action => {
+                    Ok(output.to_json_within(bytes_max)?.into())
+                }
             }
         })
     }
@@ -213,6 +218,21 @@ pub enum CatalogError {
         /// `file:line` of the handler.
         place: String,
     },
+    /// A migration of a workflow leads nowhere.
+    #[error(
+        "the migration of `{workflow}` from version {from} to {to} at {place} needs a function of version {to} \
+         in this binary, a `from` before its `to`, and to be the only one from {from}"
+    )]
+    Migration {
+        /// Wire name of the workflow.
+        workflow: String,
+        /// The version whose runs are migrated.
+        from: u32,
+        /// The version that they should have then.
+        to: u32,
+        /// `file:line` of the migration.
+        place: String,
+    },
     /// Two handlers have one name.
     #[error("two handlers are named `{name}`: {first} and {second}; rename one, or give it `name = \"..\"`")]
     Duplicate {
@@ -231,6 +251,7 @@ impl Diagnose for CatalogError {
             Self::RateGroup { .. } => "rate-limit-group",
             Self::ConcurrencyGroup { .. } => "concurrency-group",
             Self::Empty => "no-handlers",
+            Self::Migration { .. } => "workflow-migration",
             Self::Reserved { .. } => "reserved-name",
             Self::Duplicate { .. } => "duplicate-handler",
         }
@@ -265,10 +286,46 @@ fn check_groups(handlers: &[(String, &'static Registration)]) -> Result<(), Cata
     Ok(())
 }
 
+type WorkflowVersions = BTreeMap<(String, u32), &'static Registration>;
+
+/// True for two versions of one workflow.
+fn are_versions(one: &Meta, other: &Meta) -> bool {
+    match (one.workflow_meta(), other.workflow_meta()) {
+        (Some(one), Some(other)) => one.version != other.version,
+        _ => false,
+    }
+}
+
+/// The migrations that are linked into the binary. Each leads to a version that is linked too.
+fn workflow_migrations(
+    workflows: &WorkflowVersions,
+) -> Result<BTreeMap<(String, u32), &'static MigrationRegistration>, CatalogError> {
+    let mut known = BTreeMap::new();
+    for migration in inventory::iter::<MigrationRegistration> {
+        let MigrationRegistration { meta, from, to, file, line, .. } = migration;
+        let workflow = meta.wire_name();
+        let place = format!("{file}:{line}");
+        if from >= to || !workflows.contains_key(&(workflow.clone(), *to)) {
+            return Err(CatalogError::Migration { workflow, from: *from, to: *to, place });
+        }
+        let names = std::iter::once(workflow.clone()).chain(meta.aliases().iter().map(ToString::to_string));
+        for name in names {
+            if known.insert((name, *from), migration).is_some() {
+                return Err(CatalogError::Migration { workflow, from: *from, to: *to, place });
+            }
+        }
+    }
+    Ok(known)
+}
+
 /// The handlers by wire name.
 pub struct Catalog {
     by_name: HashMap<String, &'static Registration>,
     sorted: Vec<(String, &'static Registration)>,
+    /// By name or alias, and version.
+    workflows: WorkflowVersions,
+    /// By name or alias, and the version that they begin with.
+    migrations: BTreeMap<(String, u32), &'static MigrationRegistration>,
     /// Read when it is asked for first: the types of all arguments are walked through for it.
     job_handlers: OnceLock<Arc<[JobHandler]>>,
 }
@@ -295,16 +352,15 @@ impl Catalog {
         if sorted.is_empty() {
             return Err(CatalogError::Empty);
         }
-        let aliases = |meta: &Meta| meta.job_meta().map_or(&[][..], |job| job.aliases);
         let mut names = sorted.clone();
-        names.extend(
-            sorted.iter().flat_map(|(_, known)| {
-                aliases(&known.meta).iter().map(|alias| ((*alias).to_owned(), *known))
-            }),
-        );
+        names.extend(sorted.iter().flat_map(|(_, known)| {
+            known.meta.aliases().iter().map(|alias| ((*alias).to_owned(), *known))
+        }));
         for list in [&mut sorted, &mut names] {
             list.sort_by(|(a_name, a), (b_name, b)| {
-                (a_name, a.meta.file, a.meta.line).cmp(&(b_name, b.meta.file, b.meta.line))
+                let version = |known: &Registration| known.meta.workflow_meta().map(|own| own.version);
+                (a_name, version(a), a.meta.file, a.meta.line)
+                    .cmp(&(b_name, version(b), b.meta.file, b.meta.line))
             });
         }
         let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
@@ -313,7 +369,10 @@ impl Catalog {
         {
             return Err(CatalogError::Reserved { name: name.to_owned(), place: place(&known.meta) });
         }
-        if let Some([(name, first), (_, second)]) = names.array_windows().find(|[(a, _), (b, _)]| a == b) {
+        let is_duplicate = |[(a, first), (b, second)]: &&[(String, &'static Registration); 2]| {
+            a == b && !are_versions(&first.meta, &second.meta)
+        };
+        if let Some([(name, first), (_, second)]) = names.array_windows().find(is_duplicate) {
             return Err(CatalogError::Duplicate {
                 name: name.to_owned(),
                 first: place(&first.meta),
@@ -321,7 +380,37 @@ impl Catalog {
             });
         }
         check_groups(&sorted)?;
-        Ok(Self { by_name: names.into_iter().collect(), sorted, job_handlers: OnceLock::new() })
+        let workflows: WorkflowVersions = names
+            .iter()
+            .filter_map(|(name, known)| {
+                Some(((name.clone(), known.meta.workflow_meta()?.version), *known))
+            })
+            .collect();
+        let migrations = workflow_migrations(&workflows)?;
+        // Of several versions of a workflow, the last one that is not deprecated has the name.
+        let (deprecated, current): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .partition(|(_, known)| known.meta.workflow_meta().is_some_and(|own| own.deprecated));
+        let by_name = deprecated.into_iter().chain(current).collect();
+        Ok(Self { by_name, sorted, workflows, migrations, job_handlers: OnceLock::new() })
+    }
+
+    /// A version of a workflow, by its name or an alias.
+    pub fn workflow(&self, name: &str, version: u32) -> Option<&'static Registration> {
+        self.workflows.get(&(name.to_owned(), version)).copied()
+    }
+
+    /// Every version of every workflow, under all of its names.
+    pub fn workflows(&self) -> impl Iterator<Item = (&str, u32, &'static Registration)> {
+        self.workflows.iter().map(|((name, version), known)| (name.as_str(), *version, *known))
+    }
+
+    /// Migrations from versions that this binary has no function for: name, version, and the migration.
+    pub fn workflow_migrations(&self) -> impl Iterator<Item = (&str, u32, &'static MigrationRegistration)> {
+        self.migrations
+            .iter()
+            .filter(|(of, _)| !self.workflows.contains_key(of))
+            .map(|((name, from), migration)| (name.as_str(), *from, *migration))
     }
 
     /// Every name of every handler that runs as a job, with the aliases.

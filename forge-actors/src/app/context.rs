@@ -19,11 +19,14 @@ use crate::app::cron::BeginCronRun;
 use crate::app::job::JobHandler;
 use crate::app::job_buffer::BufferJob;
 use crate::app::job_end::AwaitJobEnd;
-use crate::app::kind::{Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
+use crate::app::kind::{
+    Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores, Workflow,
+};
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::{InsertJob, NewJob};
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
+use crate::app::workflow::new_run::StartRun;
 use crate::db::handle::Db;
 use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::Fault;
@@ -44,6 +47,8 @@ pub type ActionContext = Ctx<Action>;
 pub type JobContext = Ctx<Job>;
 /// Context of a cron.
 pub type CronContext = Ctx<Cron>;
+/// Context of a workflow.
+pub type WorkflowContext = Ctx<Workflow>;
 
 /// What a handler may touch.
 pub struct Ctx<K: Kind> {
@@ -65,6 +70,8 @@ pub struct Services {
     pub jobs: Arc<dyn InsertJob>,
     /// Waits for ends of jobs.
     pub job_ends: Arc<dyn AwaitJobEnd>,
+    /// Writes started runs and emitted events into their tables.
+    pub workflows: Arc<dyn StartRun>,
     /// Keeps dispatched jobs while the database is away.
     pub job_buffer: Arc<dyn BufferJob>,
     /// Notes that runs of crons begin.
@@ -84,6 +91,15 @@ pub trait Invoke: Send + Sync + 'static {
     /// Runs one to its end. `depth` counts the calls around it.
     fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>>;
 
+    /// As [`invoke`](Self::invoke), for a mutation: `record` writes in its transaction, after the handler and
+    /// before the commit. When that fails, nothing is committed.
+    fn invoke_recorded(
+        &self,
+        invocation: Invocation,
+        depth: u32,
+        record: Arc<dyn RecordInTransaction>,
+    ) -> BoxFuture<'static, Result<Bytes, Fault>>;
+
     /// Stored arguments of the handler `name`, as people may see them.
     fn shown_arguments(&self, name: &str, args: &str) -> String;
 
@@ -95,6 +111,12 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// The job that runs the handler `name` with these stored arguments, in the name of `identity`.
     fn job_by_name(&self, name: &str, args: String, identity: Option<&Identity>) -> Result<NewJob, Fault>;
+}
+
+/// Writes something in the transaction of a mutation.
+pub trait RecordInTransaction: Send + Sync + 'static {
+    /// Writes on `db` that the handler has returned `output`, as JSON.
+    fn record<'a>(&'a self, db: &'a Db, output: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// One call's identity, trace and deadline, shared with the calls inside it.
@@ -185,6 +207,21 @@ impl CallScope {
         self.shared.observed.fetch_max(what as u8, Ordering::AcqRel);
     }
 
+    /// The same scope with an earlier deadline.
+    pub(super) fn until(&self, deadline: Instant) -> Self {
+        let SharedScope { invocation, started, after_commit, services, place, .. } = &*self.shared;
+        let shared = SharedScope {
+            invocation: Arc::clone(invocation),
+            started: *started,
+            deadline: self.shared.deadline.min(deadline),
+            after_commit: after_commit.clone(),
+            observed: AtomicU8::new(Observed::Nothing as u8),
+            services: Arc::clone(services),
+            place: Weak::clone(place),
+        };
+        Self { shared: Arc::new(shared), depth: self.depth }
+    }
+
     pub(super) fn deeper(&self) -> Result<Self, Fault> {
         if self.depth >= limits::CALL_DEPTH_MAX {
             let message =
@@ -215,9 +252,10 @@ impl<K: Kind> Ctx<K> {
     }
 
     /// When the call began, by this node's clock; the same for the whole call. What must agree between nodes
-    /// belongs into SQL, as `now()`.
+    /// belongs into SQL, as `now()`. In a workflow it is the time at which the last step of the branch ended,
+    /// the same each time the run comes to this place.
     pub fn now(&self) -> Timestamp {
-        self.scope.shared.started
+        K::now(&self.resources).unwrap_or(self.scope.shared.started)
     }
 
     /// Stored arguments of the handler `name`, as people may see them.

@@ -3,11 +3,14 @@
 use futures::future::BoxFuture;
 
 use crate::app::call::CallableFrom;
-use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
+use crate::app::context::{
+    ActionContext, CronContext, Ctx, JobContext, MutationContext, WorkflowContext,
+};
 use crate::app::error::Result;
 use crate::app::job_handle::follower;
-use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
+use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};
 use crate::app::new_job::{DispatchOutcome, NewJob};
+use crate::app::workflow::dispatch_step;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::kernel::invocation::Identity;
@@ -19,8 +22,8 @@ pub(super) const PART_MAX: usize = 1_000;
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Caller}>` cannot dispatch a handler of kind `{Self}`",
     label = "no `dispatch()` of this here",
-    note = "only jobs are dispatched; mutations, actions, jobs and crons dispatch them, a query only reads \
-            and a dispatched job is a row"
+    note = "only jobs are dispatched; mutations, actions, jobs, crons and workflows dispatch them, a query \
+            only reads and a dispatched job is a row"
 )]
 pub trait DispatchableFrom<Caller: Kind>: Kind {
     /// Writes the job's row: in the transaction of `ctx`, or in one of its own.
@@ -69,6 +72,23 @@ impl DispatchableFrom<Self> for Job {
 
     fn enqueue_all(ctx: &JobContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
         Box::pin(enqueue_many_alone(ctx, jobs))
+    }
+}
+
+/// In a workflow each dispatch is a step.
+impl DispatchableFrom<Workflow> for Job {
+    fn enqueue(ctx: &WorkflowContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
+        Box::pin(dispatch_step(ctx, job))
+    }
+
+    fn enqueue_all(ctx: &WorkflowContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
+        Box::pin(async move {
+            let mut ids = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                ids.push(dispatch_step(ctx, job).await?.job());
+            }
+            Ok(ids)
+        })
     }
 }
 

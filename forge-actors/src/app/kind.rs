@@ -73,6 +73,12 @@ pub trait Kind: sealed::Sealed + Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// What `ctx.now()` is, for the kinds whose time is not that of the call.
+    #[doc(hidden)]
+    fn now(_: &Self::Resources) -> Option<Timestamp> {
+        None
+    }
+
     /// Keeps the lines that a running handler logs, for the kinds that have a place for them.
     #[doc(hidden)]
     fn line_keeper(_: &Self::Resources) -> Option<Arc<dyn KeepLines>> {
@@ -139,6 +145,18 @@ pub struct CronResources {
     pub began_at: Timestamp,
 }
 
+/// The kinds whose handlers a workflow runs as a step, by their messages.
+#[diagnostic::on_unimplemented(
+    message = "a handler of kind `{Self}` is no step of a workflow",
+    label = "not run by `ctx.step(..)`",
+    note = "steps are queries, mutations and actions; a job is run with `ctx.run_job(..)`, a workflow with \
+            `ctx.run_child(..)`"
+)]
+pub trait RunsAsStep: Kind {}
+impl RunsAsStep for Query {}
+impl RunsAsStep for Mutation {}
+impl RunsAsStep for Action {}
+
 macro_rules! kinds {
     ($($kind:ident = $resources:ty $(, runs as a job by $job:expr)?;)+) => {$(
         impl Kind for $kind {
@@ -166,8 +184,18 @@ kinds! {
     Action = ();
     Job = JobResources, runs as a job by |resources| resources;
     Cron = CronResources, runs as a job by |resources| &resources.job;
-    Workflow = WorkflowResources;
 }
+
+impl Kind for Workflow {
+    const NAME: KindName = KindName::Workflow;
+    type Resources = WorkflowResources;
+
+    fn now(resources: &WorkflowResources) -> Option<Timestamp> {
+        Some(resources.run.now_in_branch())
+    }
+}
+
+impl sealed::Sealed for Workflow {}
 
 /// The kinds whose context has a database.
 #[diagnostic::on_unimplemented(

@@ -58,12 +58,16 @@ pub mod secret;
 pub mod sign_in_link;
 pub mod token;
 pub mod validated;
+mod wire_shape;
 pub mod wire_type;
+pub mod workflow;
 
 pub use crate::db::transaction::Isolation;
 pub use application::App;
 pub use catalog::{Catalog, Registration};
-pub use context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, QueryContext};
+pub use context::{
+    ActionContext, CronContext, Ctx, JobContext, MutationContext, QueryContext, WorkflowContext,
+};
 pub use cron::{CronMeta, CronOverlap};
 pub use error::{AppError, CallError, Result};
 pub use handler::{Access, Handler, KindOptions, Meta, MutationOptions, QueryOptions};
@@ -72,12 +76,13 @@ pub use job_handle::JobHandle;
 pub use job_key::{JobConcurrency, JobLimits, JobRate, JobUnique, KeyPart, UniqueRule, UniqueStates};
 pub use kind::{
     Action, Cron, CronResources, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query,
-    QueryResources,
+    QueryResources, Workflow, WorkflowResources,
 };
 pub use model::Model;
 pub use new_job::DispatchOutcome;
 pub use secret::Secret;
 pub use wire_type::WireType;
+pub use workflow::{Event, WorkflowHandle, WorkflowMeta};
 
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use crate::app::context::Ctx;
+use crate::app::context::{ActionContext, Ctx, WorkflowContext};
 use crate::app::dispatch::Dispatch;
 use crate::app::enqueue::DispatchableFrom;
 use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
 use crate::app::job_outcome::{JobOutcome, outcome_of};
-use crate::app::kind::{Action, Kind};
+use crate::app::kind::{Action, Kind, Workflow};
 use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
@@ -36,10 +36,44 @@ pub struct AwaitedDispatch<'a, H, K: Kind> {
     label = "no `run_job()` here",
     note = "a mutation's jobs exist when it has committed, so it would wait for ever; a job would keep its \
             worker while it waits: dispatch children there and let `ctx.wait_for_jobs()` suspend it; only \
-            actions run jobs and wait for them"
+            actions and workflows run jobs and wait for them"
 )]
-pub trait AwaitsJobs: Kind {}
-impl AwaitsJobs for Action {}
+pub trait AwaitsJobs: Kind {
+    /// A job that runs; awaiting it waits for its end.
+    #[doc(hidden)]
+    type Running<'a, H: Handler>;
+
+    #[doc(hidden)]
+    fn run_job<'a, H>(ctx: &'a Ctx<Self>, message: H) -> Self::Running<'a, H>
+    where
+        H: Handler,
+        H::Kind: DispatchableFrom<Self>;
+}
+
+impl AwaitsJobs for Action {
+    type Running<'a, H: Handler> = AwaitedDispatch<'a, H, Self>;
+
+    fn run_job<'a, H>(ctx: &'a ActionContext, message: H) -> AwaitedDispatch<'a, H, Self>
+    where
+        H: Handler,
+        H::Kind: DispatchableFrom<Self>,
+    {
+        AwaitedDispatch { ctx, dispatch: ctx.dispatch(message), wait: Duration::MAX }
+    }
+}
+
+/// In a workflow the job is a step, and the run leaves memory while it only waits.
+impl AwaitsJobs for Workflow {
+    type Running<'a, H: Handler> = BoxFuture<'a, JobOutcome<H>>;
+
+    fn run_job<'a, H>(ctx: &'a WorkflowContext, message: H) -> BoxFuture<'a, JobOutcome<H>>
+    where
+        H: Handler,
+        H::Kind: DispatchableFrom<Self>,
+    {
+        ctx.job_outcome(message)
+    }
+}
 
 impl<K: Kind> Ctx<K> {
     /// Queues a job, waits until it has ended, and returns what its handler has returned. The call gives up
@@ -65,13 +99,13 @@ impl<K: Kind> Ctx<K> {
     /// }
     /// # fn main() {}
     /// ```
-    pub fn run_job<H>(&self, message: H) -> AwaitedDispatch<'_, H, K>
+    pub fn run_job<H>(&self, message: H) -> K::Running<'_, H>
     where
         K: AwaitsJobs,
         H: Handler,
         H::Kind: DispatchableFrom<K>,
     {
-        AwaitedDispatch { ctx: self, dispatch: self.dispatch(message), wait: Duration::MAX }
+        K::run_job(self, message)
     }
 }
 

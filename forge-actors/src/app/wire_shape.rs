@@ -4,10 +4,10 @@
 //! struct may be renamed or moved. A field that was renamed, added or given another type changes the number.
 
 use std::any::TypeId;
-use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
+use dashmap::DashMap;
 use sha2::{Digest, Sha256};
 use specta::Types;
 use specta::datatype::{DataType, Fields, NamedReferenceType, Reference};
@@ -15,7 +15,7 @@ use specta::datatype::{DataType, Fields, NamedReferenceType, Reference};
 use crate::app::wire_type::{Definition, Special, WireType};
 
 /// The forms that were asked for. Their number is that of the types in the binary.
-static KNOWN: LazyLock<Mutex<HashMap<TypeId, u64>>> = LazyLock::new(Mutex::default);
+static KNOWN: LazyLock<DashMap<TypeId, u64>> = LazyLock::new(DashMap::new);
 
 /// The form of `T`.
 pub(crate) fn shape_of<T: WireType>() -> u64 {
@@ -29,12 +29,11 @@ pub(crate) fn shape_of_call<H: crate::app::Handler>() -> u64 {
 
 fn shape_of_pair<A: 'static, B: 'static>(definitions: &[Definition]) -> u64 {
     let key = TypeId::of::<(A, B)>();
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(shape) = known().get(&key) {
+    if let Some(shape) = KNOWN.get(&key) {
         return *shape;
     }
     let shape = hash(definitions);
-    known().insert(key, shape);
+    KNOWN.insert(key, shape);
     shape
 }
 

@@ -210,21 +210,46 @@ pub fn declared<T: Declared>(types: &mut Types) -> DataType {
 /// The module and the name under which `job_handle` declares the type of handles.
 pub const JOB_HANDLE: (&str, &str) = ("forge", "JobHandle");
 
+/// The module and the name under which `workflow_handle` declares the type of handles.
+pub const WORKFLOW_HANDLE: (&str, &str) = ("forge", "WorkflowHandle");
+
+const HANDLE_PARAMETERS: [&str; 2] = ["Output", "AppError"];
+
 /// The handle of a job whose handler returns `output` and fails with `error`.
 pub(crate) fn job_handle(types: &mut Types, output: DataType, error: DataType) -> DataType {
-    const PARAMETERS: [&str; 2] = ["Output", "AppError"];
     fn describe(_: &mut Types, declaration: &mut NamedDataType) {
-        let (module, name) = JOB_HANDLE;
-        declaration.name = name.into();
-        declaration.module_path = module.into();
-        declaration.generics =
-            PARAMETERS.map(|parameter| GenericDefinition::new(parameter.into(), None)).to_vec().into();
-        declaration.ty = Some(Special::Id.definition());
+        describe_handle(declaration, JOB_HANDLE);
     }
-    let [of_output, of_error] = PARAMETERS.map(|parameter| Generic::new(parameter.into()));
+    handle(types, "forge::JobHandle", describe, output, error)
+}
+
+/// The handle of a run whose workflow returns `output` and fails with `error`.
+pub(crate) fn workflow_handle(types: &mut Types, output: DataType, error: DataType) -> DataType {
+    fn describe(_: &mut Types, declaration: &mut NamedDataType) {
+        describe_handle(declaration, WORKFLOW_HANDLE);
+    }
+    handle(types, "forge::WorkflowHandle", describe, output, error)
+}
+
+fn describe_handle(declaration: &mut NamedDataType, (module, name): (&'static str, &'static str)) {
+    declaration.name = name.into();
+    declaration.module_path = module.into();
+    let parameter = |parameter: &'static str| GenericDefinition::new(parameter.into(), None);
+    declaration.generics = HANDLE_PARAMETERS.map(parameter).to_vec().into();
+    declaration.ty = Some(Special::Id.definition());
+}
+
+fn handle(
+    types: &mut Types,
+    sentinel: &'static str,
+    describe: fn(&mut Types, &mut NamedDataType),
+    output: DataType,
+    error: DataType,
+) -> DataType {
+    let [of_output, of_error] = HANDLE_PARAMETERS.map(|parameter| Generic::new(parameter.into()));
     let (has_const_parameters, is_transparent) = (false, false);
     let reference = NamedDataType::init_with_sentinel(
-        "forge::JobHandle",
+        sentinel,
         &[(of_output, output), (of_error, error)],
         &[],
         has_const_parameters,

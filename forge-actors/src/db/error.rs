@@ -4,6 +4,7 @@
 //! Failures inside a call are `sqlx::Error` and become a [`Fault`](crate::kernel::fault::Fault); this type is
 //! for start-up, locks and the embedded database.
 
+use std::error::Error as _;
 use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::kernel::diagnose::{Diagnose, FailureKind};
+use crate::kernel::fault::Fault;
 use crate::kernel::sqlstate::{ReadOnlyServer, SqlStateClass};
 use crate::kernel::time::format_duration;
 
@@ -243,6 +245,13 @@ pub fn is_stale(error: &sqlx::Error) -> bool {
         Some(state) => SqlStateClass::of(state) == SqlStateClass::StaleSession,
         None => false,
     }
+}
+
+/// True when the same call may succeed the next time, on another session: after a serialization failure, a
+/// deadlock, or a schema that changed under a prepared statement.
+pub(crate) fn lost_race(fault: &Fault) -> bool {
+    fault.sqlstate().is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::LostRace)
+        || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)
 }
 
 /// True when a statement waited for a lock for longer than the transaction's `lock_timeout`.

@@ -71,6 +71,9 @@ fn advice(catalog: &Catalog, name: &str) -> String {
         KindName::Cron => {
             format!("`{name}` is a cron: it runs on its schedule; `forge-node cron run` runs it now")
         }
+        KindName::Workflow => {
+            format!("`{name}` is a workflow: a handler starts it with `ctx.start(..)`")
+        }
         KindName::Query | KindName::Mutation | KindName::Action => {
             format!("`{name}` is internal: other handlers call it with `ctx.call(..)`")
         }

@@ -158,9 +158,14 @@ async fn run_and_classify(
             Ok(began_at) => message.run(call.scope(), CronResources { job, run, began_at }),
             Err(fault) => return AttemptResult::HandlerError(fault),
         },
-        (Decoded::Query(_) | Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Cron(_), _) => {
-            return AttemptResult::HandlerError(Fault::internal("the handler is not a job"));
-        }
+        (
+            Decoded::Query(_)
+            | Decoded::Mutation(_)
+            | Decoded::Action(_)
+            | Decoded::Cron(_)
+            | Decoded::Workflow(_),
+            _,
+        ) => return AttemptResult::HandlerError(Fault::internal("the handler is not a job")),
     };
     let running = async move {
         let _held = held;

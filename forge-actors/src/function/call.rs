@@ -1,6 +1,5 @@
 //! One admitted call, from its arguments to its answer.
 
-use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use super::refused_value;
 use super::shared::FunctionShared;
 use super::signals::{self, CallOutcome, HandlerMetrics};
 use super::threads::HandlerGuard;
-use crate::app::context::{AfterCommit, CallScope};
+use crate::app::context::{AfterCommit, CallScope, RecordInTransaction};
 use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
@@ -27,7 +26,7 @@ use crate::app::{
     QueryResources, Registration,
 };
 use crate::change::{Hint, TopicSet};
-use crate::db::error::is_stale;
+use crate::db::error::lost_race;
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::backoff::Backoff;
@@ -35,7 +34,6 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::limits;
-use crate::kernel::sqlstate::SqlStateClass;
 use crate::kernel::time::Timestamp;
 use crate::subsystem::ActorPath;
 use crate::supervise::{Panic, catch_unwind};
@@ -74,13 +72,15 @@ pub(super) async fn admit_and_run(
     registration: &'static Registration,
     invocation: Invocation,
     depth: u32,
+    record: Option<Arc<dyn RecordInTransaction>>,
 ) -> AnswerAndReceipt {
     let permit = match admit(shared, &registration.meta, &invocation, depth) {
         Ok(permit) => permit,
         Err(fault) => return (Err(fault), Receipt::default()),
     };
     let span = span_of(&invocation, depth);
-    let call = ActiveCall::new(shared, registration, &FUNCTIONS, invocation, depth, permit);
+    let mut call = ActiveCall::new(shared, registration, &FUNCTIONS, invocation, depth, permit);
+    call.record = record;
     if registration.meta.kind() == KindName::Query {
         // A query leaves nothing behind when it is dropped half-way, so it may end with its caller's task.
         return shared.tasks.track_future(call.run()).instrument(span).await;
@@ -159,6 +159,8 @@ pub(super) struct ActiveCall {
     after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
     pub(super) guard: Arc<HandlerGuard>,
+    /// Writes in the transaction of a mutation, before its commit.
+    record: Option<Arc<dyn RecordInTransaction>>,
 }
 
 impl ActiveCall {
@@ -183,6 +185,7 @@ impl ActiveCall {
             after_commit: AfterCommit::default(),
             receipt: OnceLock::new(),
             guard: Arc::new(HandlerGuard { entry, permit }),
+            record: None,
         }
     }
 
@@ -231,11 +234,14 @@ impl ActiveCall {
                 (Decoded::Job(_) | Decoded::Cron(_), _) => {
                     return Err(Fault::internal("a job is dispatched, not called").into());
                 }
+                (Decoded::Workflow(_), _) => {
+                    return Err(Fault::internal("a workflow is started, not called").into());
+                }
                 (Decoded::Query(_) | Decoded::Mutation(_), _) => {
                     return Err(Fault::internal("the handler has the options of another kind").into());
                 }
             };
-            let try_again = matches!(&ended, Err(CallFailure::Fault(fault)) if may_succeed_again(fault));
+            let try_again = matches!(&ended, Err(CallFailure::Fault(fault)) if lost_race(fault));
             let pause = RACE_BACKOFF.jittered(tries);
             if !try_again || tries >= limits::CALL_TRIES_MAX || self.remaining() <= pause {
                 return ended;
@@ -343,12 +349,20 @@ impl ActiveCall {
                 Err(failure) => Err(failure),
             },
         };
+        let ended = self.recorded(&tx, ended).await;
         let (output, receipt) = end(tx, ended).await?;
         let mut topics: TopicSet = receipt.tables.iter().copied().collect();
         topics.extend(self.after_commit.take_queues());
         self.shared.hints.publish(Hint { xid: receipt.xid, topics });
         self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call commits once"));
         Ok(output)
+    }
+
+    /// Writes what is to be recorded of a handler that has succeeded.
+    async fn recorded(&self, tx: &Transaction, ended: HandlerResult) -> HandlerResult {
+        let (Some(record), Ok(output)) = (&self.record, &ended) else { return ended };
+        self.with_deadline(record.record(&tx.db(), output)).await??;
+        ended
     }
 
     /// Reserves the key, runs the handler and stores its answer; a key that was used before is answered
@@ -418,11 +432,4 @@ async fn end(tx: Transaction, ended: HandlerResult) -> Result<(Bytes, Receipt), 
         CallFailure::Deadline | CallFailure::Drain => tx.abort().await,
     }
     Err(failure)
-}
-
-/// True when the same call may succeed the next time, on another session: after a serialization failure, a
-/// deadlock, or a schema that changed under a prepared statement.
-fn may_succeed_again(fault: &Fault) -> bool {
-    fault.sqlstate().is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::LostRace)
-        || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)
 }

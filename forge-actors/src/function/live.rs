@@ -185,8 +185,10 @@ async fn run_handler(
 ) -> HandlerOutput {
     match registration.decode(&invocation.args)? {
         Decoded::Query(message) => message.run(scope, QueryResources { db }).await,
-        Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Job(_) | Decoded::Cron(_) => {
-            Err(Fault::internal("only a query runs as a live query"))
-        }
+        Decoded::Mutation(_)
+        | Decoded::Action(_)
+        | Decoded::Job(_)
+        | Decoded::Cron(_)
+        | Decoded::Workflow(_) => Err(Fault::internal("only a query runs as a live query")),
     }
 }

@@ -57,6 +57,7 @@ mod stall;
 pub mod subsystem;
 mod threads;
 mod transaction_shares;
+mod workflow_run;
 
 use std::io;
 use std::num::NonZero;
@@ -72,11 +73,13 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::app::blocking::BlockingPool;
-use crate::app::context::{Invoke, Services};
+use crate::app::context::{Invoke, RecordInTransaction, Services};
 use crate::app::dispatch::job_of;
 use crate::app::job::{JobHandler, RunningAttempt};
 use crate::app::new_job::NewJob;
 use crate::app::secret::names_only;
+use crate::app::workflow::ActiveRun;
+use crate::app::workflow::saga::CompensationEnd;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -99,6 +102,7 @@ pub use inflight::InFlightCall;
 use inflight::InFlightTable;
 use key_expiry::OldKeys;
 pub use live::{LiveLimits, LiveQuery, LiveRun};
+pub use workflow_run::FunctionEnd;
 use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
 use stall::ThreadStall;
@@ -235,7 +239,7 @@ impl Functions {
     /// has written something.
     pub async fn submit(&self, invocation: Invocation) -> (Result<Bytes, Fault>, Receipt) {
         match self.accessible(&invocation) {
-            Ok(registration) => call::admit_and_run(&self.shared, registration, invocation, 0).await,
+            Ok(registration) => call::admit_and_run(&self.shared, registration, invocation, 0, None).await,
             Err(fault) => (Err(fault), Receipt::default()),
         }
     }
@@ -275,6 +279,34 @@ impl Functions {
         attempt::run(&self.shared, runner, invocation, running, held, interrupted).await
     }
 
+    /// Executes the function of a workflow, in the present task, which [`spawn_attempts`](Self::spawn_attempts)
+    /// has spawned, until it ends, only waits, or `interrupted` completes. `registration` is its version of
+    /// the workflow, `runner` the actor below which a panic is recorded.
+    pub async fn workflow(
+        &self,
+        runner: &'static ActorPath,
+        registration: &'static Registration,
+        invocation: Invocation,
+        run: Arc<ActiveRun>,
+        interrupted: impl Future<Output = ()>,
+    ) -> FunctionEnd {
+        workflow_run::run(&self.shared, runner, registration, invocation, run, interrupted).await
+    }
+
+    /// Runs the compensations that the function of a run has registered, in the present task.
+    ///
+    /// # Errors
+    /// When the database refuses a row of the journal.
+    pub async fn compensate(
+        &self,
+        runner: &'static ActorPath,
+        registration: &'static Registration,
+        invocation: Invocation,
+        run: Arc<ActiveRun>,
+    ) -> Result<CompensationEnd, Fault> {
+        workflow_run::run_compensations(&self.shared, runner, registration, invocation, run).await
+    }
+
     /// Finds the handler, and checks that the caller may call it from outside.
     fn accessible(&self, invocation: &Invocation) -> Result<&'static Registration, Fault> {
         let registration =
@@ -288,15 +320,35 @@ impl Functions {
 /// services and would otherwise own itself.
 struct WeakInvoker(Weak<FunctionShared>);
 
-impl Invoke for WeakInvoker {
-    fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
+impl WeakInvoker {
+    fn run(
+        &self,
+        invocation: Invocation,
+        depth: u32,
+        record: Option<Arc<dyn RecordInTransaction>>,
+    ) -> BoxFuture<'static, Result<Bytes, Fault>> {
         let shared = self.0.upgrade();
         Box::pin(async move {
             let shared = shared.ok_or_else(stopping_fault)?;
             let registration =
                 shared.find(&invocation.name).ok_or_else(|| shared.unknown(&invocation.name))?;
-            call::admit_and_run(&shared, registration, invocation, depth).await.0
+            call::admit_and_run(&shared, registration, invocation, depth, record).await.0
         })
+    }
+}
+
+impl Invoke for WeakInvoker {
+    fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        self.run(invocation, depth, None)
+    }
+
+    fn invoke_recorded(
+        &self,
+        invocation: Invocation,
+        depth: u32,
+        record: Arc<dyn RecordInTransaction>,
+    ) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        self.run(invocation, depth, Some(record))
     }
 
     fn shown_arguments(&self, name: &str, args: &str) -> String {

@@ -14,6 +14,7 @@ use crate::app::job_end::AwaitJobEnd;
 use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
+use crate::app::workflow::new_run::StartRun;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::integer::Int53;
@@ -49,6 +50,7 @@ impl Subsystem for FunctionSubsystem {
         let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
         let (jobs, crons) = (node.get::<Arc<dyn InsertJob>>(), node.get::<Arc<dyn BeginCronRun>>());
         let (job_ends, job_buffer) = (node.get::<Arc<dyn AwaitJobEnd>>(), node.get::<Arc<dyn BufferJob>>());
+        let workflows = node.get::<Arc<dyn StartRun>>();
         let result_bytes_max = deps.config.result_bytes_max;
         let services = |invoke, blocking| Services {
             node: view,
@@ -56,6 +58,7 @@ impl Subsystem for FunctionSubsystem {
             jobs,
             job_ends,
             job_buffer,
+            workflows,
             crons,
             tokens,
             http,

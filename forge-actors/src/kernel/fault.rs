@@ -174,6 +174,8 @@ enum AttemptRequest {
     Suspend,
     /// A failure after which no further attempt is made.
     NoRetry,
+    /// Not a failure: the run of a workflow ends, and goes on as a new one.
+    Continue,
 }
 
 impl Fault {
@@ -205,6 +207,20 @@ impl Fault {
         let mut fault = Self::new(Code::Unavailable, "the job waits for others");
         fault.0.request = Some(AttemptRequest::Suspend);
         fault
+    }
+
+    /// Not a failure: the run of a workflow goes on as a new one with these arguments, as JSON.
+    pub(crate) fn continued(args: Vec<u8>) -> Self {
+        let mut fault = Self::new(Code::Unavailable, "the run goes on as a new one");
+        fault.0.request = Some(AttemptRequest::Continue);
+        fault.0.details = Some(serde_json::Value::String(String::from_utf8_lossy(&args).into_owned()));
+        fault
+    }
+
+    /// The arguments of the run that this one goes on as; `None` for a failure.
+    pub(crate) fn continues_with(&self) -> Option<&str> {
+        let is_request = self.0.request == Some(AttemptRequest::Continue);
+        self.details().filter(|_| is_request).and_then(serde_json::Value::as_str)
     }
 
     /// The same failure, after which a job is not tried again, because no further attempt could succeed.
@@ -311,7 +327,9 @@ impl Fault {
     pub fn snooze_delay(&self) -> Option<Duration> {
         match self.0.request {
             Some(AttemptRequest::Snooze(delay)) => Some(delay),
-            Some(AttemptRequest::Suspend | AttemptRequest::NoRetry) | None => None,
+            Some(AttemptRequest::Suspend | AttemptRequest::NoRetry | AttemptRequest::Continue) | None => {
+                None
+            }
         }
     }
 

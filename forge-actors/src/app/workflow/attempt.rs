@@ -1,0 +1,163 @@
+//! One attempt at a step.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use crate::app::context::{CallScope, RecordInTransaction};
+use crate::app::error::Result;
+use crate::app::job_failure::JobFailure;
+use crate::app::workflow::journal::JournalEntry;
+use crate::app::workflow::limits::STEP_RESULT_BYTES_MAX;
+use crate::app::workflow::run::{ActiveRun, entry_of};
+use crate::app::workflow::store::{Recorded, StepRow};
+use crate::db::handle::Db;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::Invocation;
+use crate::kernel::merge_slot::MergeSlot;
+use crate::supervise::catch_unwind;
+
+/// What an attempt has brought.
+pub(super) enum Attempted {
+    /// A result that is not recorded.
+    Returned(String),
+    /// A result that its transaction has recorded.
+    Recorded { output: String, number: u32, recorded: Recorded },
+}
+
+/// A call of another handler, as an attempt at a step.
+#[derive(Clone)]
+pub struct CallAttempt {
+    pub(super) name: Arc<str>,
+    pub(super) args: Bytes,
+    /// The handler is a mutation: its transaction records the step.
+    pub(super) is_transactional: bool,
+}
+
+impl CallAttempt {
+    /// Calls the handler, and records the step in its transaction if it has one.
+    pub(super) async fn run(
+        &self,
+        run: &Arc<ActiveRun>,
+        scope: &CallScope,
+        row: &StepRow,
+        limit: Duration,
+    ) -> Result<Attempted> {
+        let shared = &scope.shared;
+        let invocation = Invocation {
+            id: shared.invocation.id,
+            name: Arc::clone(&self.name),
+            args: self.args.clone(),
+            caller: shared.invocation.caller.clone(),
+            trace: shared.invocation.trace.child(),
+            deadline: Some(shared.deadline.min(Instant::now() + limit)),
+            idempotency_key: None,
+        };
+        let invoke = &shared.services.invoke;
+        if !self.is_transactional {
+            let output = invoke.invoke(invocation, scope.depth).await?;
+            return Ok(Attempted::Returned(text_of(&output)?));
+        }
+        let recorder = Arc::new(StepRecorder::new(run, row));
+        let recording = Arc::clone(&recorder) as Arc<dyn RecordInTransaction>;
+        match invoke.invoke_recorded(invocation, scope.depth, recording).await {
+            Ok(output) => recorder.attempted(text_of(&output)?),
+            Err(fault) => recorded_before(run, &row.position, fault).await,
+        }
+    }
+}
+
+/// The outcome of a transaction that has failed: its step may have been recorded all the same, by it or by an
+/// earlier attempt whose answer got lost.
+pub(super) async fn recorded_before(run: &ActiveRun, position: &str, fault: Fault) -> Result<Attempted> {
+    if !matches!(fault.code(), Code::OutcomeUnknown | Code::Conflict) {
+        return Err(fault);
+    }
+    match run.store.reread(position).await? {
+        Some(entry) if entry.is_finished() && entry.error.is_none() => {
+            let recorded = Recorded { finished_at: entry.finished_at, due_at: None };
+            let (output, number) = (entry.output.clone(), entry.number.unwrap_or(0));
+            let bytes = output.as_ref().map_or(0, String::len);
+            run.note(JournalEntry { output: None, ..entry }, bytes, recorded);
+            Ok(Attempted::Recorded { output: output.unwrap_or_else(|| "null".to_owned()), number, recorded })
+        }
+        _ => Err(fault),
+    }
+}
+
+fn text_of(json: &Bytes) -> Result<String> {
+    String::from_utf8(json.to_vec()).map_err(Fault::internal)
+}
+
+/// Records a step in the transaction of its effect.
+pub(super) struct StepRecorder {
+    run: Arc<ActiveRun>,
+    row: StepRow,
+    began: Instant,
+    written: MergeSlot<(u32, Recorded)>,
+}
+
+impl StepRecorder {
+    pub(super) fn new(run: &Arc<ActiveRun>, row: &StepRow) -> Self {
+        let (run, row) = (Arc::clone(run), row.clone());
+        Self { run, row, began: Instant::now(), written: MergeSlot::new() }
+    }
+
+    /// Writes the row of the step on `db`.
+    pub(super) async fn write(&self, db: &Db, output: &Bytes) -> Result<()> {
+        if output.len() > STEP_RESULT_BYTES_MAX {
+            let text = format!("the result of the step has more than {STEP_RESULT_BYTES_MAX} bytes");
+            return Err(Fault::new(Code::PayloadTooLarge, text).without_retry());
+        }
+        let number = self.run.next_number();
+        let row = StepRow {
+            number: Some(number),
+            output: Some(text_of(output)?),
+            elapsed: self.began.elapsed(),
+            ..self.row.clone()
+        };
+        let recorded = self.run.store.record_in(db, &row).await?;
+        self.written.put(|written| *written = Some((number, recorded)));
+        Ok(())
+    }
+
+    /// The transaction has committed, and the step has returned this.
+    pub(super) fn attempted(&self, output: String) -> Result<Attempted> {
+        let Some((number, recorded)) = self.written.try_take() else {
+            return Err(Fault::internal("a transaction was committed without the record of its step"));
+        };
+        let entry = JournalEntry { number: Some(number), ..entry_of(&self.row) };
+        self.run.note(entry, output.len(), recorded);
+        Ok(Attempted::Recorded { output, number, recorded })
+    }
+}
+
+impl RecordInTransaction for StepRecorder {
+    fn record<'a>(&'a self, db: &'a Db, output: &'a Bytes) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.write(db, output))
+    }
+}
+
+/// True for a failure that says nothing about the step: the database is away, the node is full or stops, an
+/// answer got lost.
+pub(super) fn is_infrastructure(fault: &Fault) -> bool {
+    matches!(fault.code(), Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown)
+}
+
+/// Runs a closure of the application; a panic is a failure.
+pub(super) async fn unwound<T>(running: BoxFuture<'_, Result<T>>) -> Result<T> {
+    match catch_unwind(running).await {
+        Ok(ended) => ended,
+        Err(panic) => {
+            tracing::error!(panic = %panic.message, "a step of a workflow panicked");
+            Err(Fault::internal(format!("the step panicked: {}", panic.message)))
+        }
+    }
+}
+
+/// A failure as the journal keeps it.
+pub(super) fn failure_json(fault: &Fault) -> Result<String> {
+    Ok(JobFailure::json_of(fault)?)
+}

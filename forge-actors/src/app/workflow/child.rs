@@ -1,0 +1,290 @@
+//! Runs and jobs that a workflow starts and waits for.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use crate::app::context::WorkflowContext;
+use crate::app::dispatch::new_job;
+use crate::app::error::{CallError, Result};
+use crate::app::handler::Handler;
+use crate::app::job_end::JobEnd;
+use crate::app::job_failure::JobFailure;
+use crate::app::job_outcome::{JobOutcome, outcome_of};
+use crate::app::new_job::{DispatchOutcome, NewJob};
+use crate::app::kind::Workflow;
+use crate::app::wire_shape::shape_of_call;
+use crate::app::workflow::branch::{Branch, Place};
+use crate::app::workflow::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow::limits::WAIT_MAX;
+use crate::app::workflow::new_run::{NewRun, NewRunParent, StartOutcome};
+use crate::app::workflow::run::{ActiveRun, Found, entry_of};
+use crate::app::workflow::start::StartableFrom;
+use crate::app::workflow::store::{RunEnd, StepRow};
+use crate::app::workflow::wait::row;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{JobId, RunId};
+
+/// Starts a child, once.
+pub(super) async fn start_child(
+    ctx: &WorkflowContext,
+    place: Option<Place>,
+    child: NewRun,
+) -> Result<StartOutcome> {
+    let run = ctx.run();
+    let place = match place {
+        Some(place) => place,
+        None => ctx.place()?,
+    };
+    let name = child.workflow.clone();
+    let wanted = StepIdentity { kind: StepKind::Child, name: &name, shape: UNCHECKED_SHAPE };
+    match run.find(&place, wanted) {
+        Found::Ended(entry) => {
+            Branch::current()?.ended(entry.finished_at);
+            let started = entry.output.as_deref().map(serde_json::from_str).transpose();
+            let started = started.map_err(Fault::internal)?;
+            started.ok_or_else(|| Fault::internal("the journal does not say which run was started"))
+        }
+        Found::Never => run.never().await,
+        Found::Open(_) | Found::New => {
+            run.check_bounds()?;
+            let _executing = run.executing();
+            let parent = NewRunParent { id: run.id, position: place.position.clone() };
+            let mut row = row(&place, StepKind::Child, &name, UNCHECKED_SHAPE);
+            row.number = Some(run.next_number());
+            row.input = Some(child.input.expose().clone());
+            let mut entry = entry_of(&row);
+            let child = NewRun { parent: Some(parent), ..child };
+            let (recorded, outcome) = run.store.start_child(row, child).await?;
+            entry.awaits = Some(*outcome.as_uuid());
+            run.note(entry, 0, recorded);
+            Branch::current()?.ended(recorded.finished_at);
+            Ok(StartOutcome::New(outcome))
+        }
+    }
+}
+
+/// Dispatches a job, once, and does not wait for it.
+pub(in crate::app) async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Result<DispatchOutcome> {
+    let run = ctx.run();
+    let place = ctx.place()?;
+    let name = job.name.clone();
+    let wanted = StepIdentity { kind: StepKind::Job, name: &name, shape: UNCHECKED_SHAPE };
+    match run.find(&place, wanted) {
+        Found::Ended(entry) => {
+            Branch::current()?.ended(entry.finished_at);
+            let job = entry.awaits.ok_or_else(|| {
+                Fault::internal("the journal does not say which job was dispatched")
+            })?;
+            Ok(DispatchOutcome::New(JobId::from_uuid(job)))
+        }
+        Found::Never => run.never().await,
+        Found::Open(_) | Found::New => {
+            run.check_bounds()?;
+            let _executing = run.executing();
+            let mut row = row(&place, StepKind::Job, &name, UNCHECKED_SHAPE);
+            row.number = Some(run.next_number());
+            row.awaits = Some(*job.id.as_uuid());
+            let (entry, outcome) = (entry_of(&row), DispatchOutcome::New(job.id));
+            let recorded = run.store.dispatch(row, job, false).await?;
+            run.note(entry, 0, recorded);
+            Branch::current()?.ended(recorded.finished_at);
+            Ok(outcome)
+        }
+    }
+}
+
+/// What a step that waits for an end waits for.
+struct AwaitedEnd<'a> {
+    place: &'a Place,
+    kind: StepKind,
+    name: &'a str,
+    shape: u64,
+}
+
+impl WorkflowContext {
+    /// Starts a child and waits for its end. While the run only waits, it leaves memory.
+    ///
+    /// # Errors
+    /// [`CallError::App`] is the own error of the child, [`CallError::Fault`] any other reason for which it
+    /// has ended without success.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::workflow] pub async fn ship(_ctx: &WorkflowContext, order: Uuid) -> Result<u32> { Ok(1) }
+    /// #[forge::workflow]
+    /// pub async fn fulfil(ctx: &WorkflowContext, order: Uuid) -> Result<u32> {
+    ///     Ok(ctx.run_child(Ship { order }).await?)
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn run_child<H>(&self, message: H) -> BoxFuture<'_, JobOutcome<H>>
+    where
+        H: Handler,
+        H::Kind: StartableFrom<Workflow>,
+    {
+        let start = self.start(message);
+        let place = self.place();
+        Box::pin(async move {
+            let child = start.await.map_err(CallError::Fault)?;
+            self.end_of_child::<H>(place, child).await
+        })
+    }
+
+    /// Waits for the end of a run that this one has started with `ctx.start(..)`, or of any other one. While
+    /// the run only waits, it leaves memory.
+    ///
+    /// # Errors
+    /// As [`run_child`](Self::run_child). `NOT_FOUND` when there is no such run, or its history is deleted.
+    pub fn result_of<H: Handler>(&self, run: RunId) -> BoxFuture<'_, JobOutcome<H>> {
+        let place = self.place();
+        Box::pin(self.end_of_child::<H>(place, run))
+    }
+
+    async fn end_of_child<H: Handler>(&self, place: Result<Place>, child: RunId) -> JobOutcome<H> {
+        let ended = async {
+            let place = place?;
+            let name = H::META.wire_name();
+            let awaited = AwaitedEnd {
+                place: &place,
+                kind: StepKind::Child,
+                name: &name,
+                shape: shape_of_call::<H>(),
+            };
+            awaited.wait(self.run(), Begin::Waiting(*child.as_uuid())).await
+        };
+        match ended.await {
+            Ok(end) => outcome_of::<H>(end),
+            Err(fault) => Err(CallError::Fault(fault)),
+        }
+    }
+
+    /// Dispatches a job and waits for its end.
+    pub(in crate::app) fn job_outcome<H: Handler>(&self, message: H) -> BoxFuture<'_, JobOutcome<H>> {
+        let place = self.place();
+        Box::pin(async move {
+            let ended = self.job_end(place, message).await;
+            outcome_of::<H>(ended.map_err(CallError::Fault)?)
+        })
+    }
+
+    async fn job_end<H: Handler>(&self, place: Result<Place>, message: H) -> Result<JobEnd> {
+        let place = place?;
+        let name = H::META.wire_name();
+        let awaited =
+            AwaitedEnd { place: &place, kind: StepKind::Job, name: &name, shape: shape_of_call::<H>() };
+        let job = new_job(&message, self.identity())?;
+        awaited.wait(self.run(), Begin::Dispatch(Box::new(job))).await
+    }
+}
+
+/// How a wait for an end begins.
+enum Begin {
+    /// What is waited for exists.
+    Waiting(Uuid),
+    /// It is dispatched.
+    Dispatch(Box<NewJob>),
+}
+
+impl AwaitedEnd<'_> {
+    fn waiting(&self, awaits: Uuid) -> StepRow {
+        let mut row = row(self.place, self.kind, self.name, self.shape);
+        row.status = StepStatus::Waiting;
+        row.awaits = Some(awaits);
+        row
+    }
+
+    fn awaits(&self, run: &ActiveRun) -> Option<Uuid> {
+        run.with_entry(&self.place.position).and_then(|entry| entry.awaits)
+    }
+
+    async fn begin(&self, run: &ActiveRun, begin: Begin) -> Result<()> {
+        match begin {
+            Begin::Waiting(awaits) => drop(run.record(self.waiting(awaits)).await?),
+            Begin::Dispatch(job) => {
+                let row = self.waiting(*job.id.as_uuid());
+                let entry = entry_of(&row);
+                let recorded = run.store.dispatch(row, *job, true).await?;
+                run.note(entry, 0, recorded);
+            }
+        }
+        Ok(())
+    }
+
+    async fn find_end(&self, run: &ActiveRun) -> Result<Option<RunEnd>> {
+        match self.awaits(run) {
+            None => Ok(None),
+            Some(job) if self.kind == StepKind::Job => run.store.find_job_end(job).await,
+            Some(child) => run.store.find_run_end(RunId::from_uuid(child)).await,
+        }
+    }
+
+    /// Begins what is waited for, unless the journal says that it has begun, and waits for its end.
+    async fn wait(&self, run: &Arc<ActiveRun>, begin: Begin) -> Result<JobEnd> {
+        let wanted = StepIdentity { kind: self.kind, name: self.name, shape: self.shape };
+        match run.find(self.place, wanted) {
+            Found::Ended(entry) => {
+                Branch::current()?.ended(entry.finished_at);
+                return Ok(recorded_end(entry));
+            }
+            Found::Never => return run.never().await,
+            Found::Open(_) => {}
+            Found::New => {
+                run.check_bounds()?;
+                let _executing = run.executing();
+                self.begin(run, begin).await?;
+            }
+        }
+        let mut arrivals = run.arrivals();
+        loop {
+            arrivals.borrow_and_update();
+            {
+                let _executing = run.executing();
+                if let Some(end) = self.find_end(run).await? {
+                    return self.record(run, end).await;
+                }
+            }
+            let _waiting = run.waiting(&self.place.position, None);
+            tokio::select! {
+                // The sender lives as long as the run.
+                _ = arrivals.changed() => {}
+                () = tokio::time::sleep(WAIT_MAX) => {}
+            }
+        }
+    }
+
+    async fn record(&self, run: &Arc<ActiveRun>, end: RunEnd) -> Result<JobEnd> {
+        let mut row = row(self.place, self.kind, self.name, self.shape);
+        row.awaits = self.awaits(run);
+        row.number = Some(run.next_number());
+        let end = match end {
+            RunEnd::Completed(output) => {
+                row.output = Some(output.clone());
+                JobEnd::Completed(Some(output.into()))
+            }
+            RunEnd::Failed(failure) => {
+                row.status = StepStatus::Failed;
+                row.error = Some(failure.clone());
+                JobEnd::Failed(serde_json::from_str(&failure).map_err(Fault::internal)?)
+            }
+        };
+        let recorded = run.record(row).await?;
+        Branch::current()?.ended(recorded.finished_at);
+        Ok(end)
+    }
+}
+
+fn recorded_end(entry: JournalEntry) -> JobEnd {
+    match (entry.status, entry.error) {
+        (StepStatus::Failed, Some(failure)) => JobEnd::Failed(failure),
+        (StepStatus::Failed, None) => JobEnd::Failed(JobFailure {
+            code: "INTERNAL".to_owned(),
+            message: "the step has failed without a reason".to_owned(),
+            details: None,
+            is_own: false,
+        }),
+        _ => JobEnd::Completed(entry.output.map(Into::into)),
+    }
+}

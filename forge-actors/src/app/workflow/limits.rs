@@ -1,0 +1,35 @@
+//! Limits of workflows that no configuration changes. Each comment says what happens when it is reached.
+
+use std::time::Duration;
+
+use crate::kernel::time::{days, millis, minutes, secs};
+
+/// Rows of the journal of one run; the next step fails.
+pub const STEPS_MAX: usize = 10_000;
+/// Bytes of the results in the journal of one run; the next step fails.
+pub const JOURNAL_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of the result of a step, as JSON; a step with a larger one fails.
+pub const STEP_RESULT_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of the result of a run, as JSON; a run with a larger one fails.
+pub const RUN_RESULT_BYTES_MAX: usize = 1024 * 1024;
+/// Branches of one `parallel`, `race` or `join_all`; a group with more fails.
+pub const BRANCHES_MAX: usize = 1_000;
+/// Bytes of what a run publishes, and of its attributes; more is refused.
+pub const PUBLISHED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the payload of an event or a signal; more is refused.
+pub const EVENT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of the arguments of a step that are kept to be shown; longer ones are left out.
+pub(crate) const SHOWN_INPUT_BYTES_MAX: usize = 16 * 1024;
+/// Time limit of an attempt at a closure that names none.
+pub(crate) const CLOSURE_TIMEOUT: Duration = minutes(1);
+/// The longest sleep or time limit; a longer one is shortened to it.
+pub(crate) const WAIT_MAX: Duration = days(36_500);
+/// A retry that is due sooner is waited for in memory.
+pub(crate) const RETRY_IN_MEMORY_MAX: Duration = secs(2);
+/// For so long, failures of the infrastructure (an outage of the database, a full node) are retried without
+/// spending attempts.
+pub(crate) const INFRASTRUCTURE_PATIENCE: Duration = minutes(10);
+/// A wait that is over within this time does not leave memory.
+pub(crate) const SHORT_WAIT: Duration = millis(100);
+/// Failed attempts of a step that are kept.
+pub(crate) const FAILURES_KEPT_MAX: usize = 20;

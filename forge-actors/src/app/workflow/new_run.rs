@@ -1,0 +1,218 @@
+//! A run on its way into its table.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::app::error::Result;
+use crate::app::handler::Meta;
+use crate::app::secret::Secret;
+use crate::app::workflow::meta::WorkflowMeta;
+use crate::db::handle::Db;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RunId;
+use crate::kernel::remedy;
+
+/// What a start does when the application's id names a run already.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IdConflict {
+    /// It finds that run, whether it has ended or not, while its history is kept.
+    #[default]
+    Return,
+    /// It finds that run while it has not ended, and starts a new one otherwise.
+    ReturnRunning,
+    /// It fails with `CONFLICT`.
+    Fail,
+    /// It cancels that run, if it has not ended, and starts a new one.
+    Replace,
+}
+
+/// What becomes of a child when its parent is cancelled, fails or is terminated.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ParentPolicy {
+    /// It is cancelled too.
+    #[default]
+    Cancel,
+    /// It goes on.
+    Abandon,
+}
+
+impl ParentPolicy {
+    /// The label in Postgres.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Abandon => "abandon",
+        }
+    }
+}
+
+/// A run that is about to be inserted.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// Wire name of its workflow.
+    pub workflow: String,
+    /// The version that it begins with.
+    pub version: u32,
+    /// The application's id, as JSON.
+    pub key: Option<String>,
+    /// What happens when another run has that id.
+    pub on_conflict: IdConflict,
+    /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
+    pub input: Secret<String>,
+    /// Seconds until it begins.
+    pub after_secs: f64,
+    /// Seconds from its start within which it must end.
+    pub timeout_secs: Option<f64>,
+    /// Seconds for which it is kept after its end.
+    pub retain_secs: Option<f64>,
+    /// Its attributes, as JSON.
+    pub attributes: Option<String>,
+    /// Its starter follows it.
+    pub followed: bool,
+    /// The run that starts it, and where in its code.
+    pub parent: Option<NewRunParent>,
+    /// What becomes of it when that one is cancelled.
+    pub policy: ParentPolicy,
+    /// A signal that it is sent at the same time: name and payload.
+    pub signal: Option<NewSignal>,
+    /// The run that goes on as this one.
+    pub continues: Option<RunId>,
+}
+
+/// The run that starts another one.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct NewRunParent {
+    /// It.
+    pub id: RunId,
+    /// Where in its code.
+    pub position: String,
+}
+
+/// A signal that is sent with a start.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct NewSignal {
+    /// The name of the event.
+    pub name: String,
+    /// What it says, as JSON.
+    pub payload: Secret<String>,
+}
+
+/// What a start has done.
+#[forge_app_macros::data]
+#[serde(rename_all = "snake_case", tag = "kind", content = "run")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartOutcome {
+    /// It has started this run.
+    New(RunId),
+    /// It has found this run with the same id of the application.
+    Existing(RunId),
+}
+
+impl StartOutcome {
+    /// The run.
+    pub fn run(self) -> RunId {
+        match self {
+            Self::New(run) | Self::Existing(run) => run,
+        }
+    }
+}
+
+/// An event that is about to be inserted.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its name.
+    pub name: String,
+    /// Its key; the id of the run for a signal.
+    pub key: String,
+    /// The run that a signal is for.
+    pub run: Option<RunId>,
+    /// The idempotency key.
+    pub once: Option<String>,
+    /// What it says, as JSON.
+    pub payload: Secret<String>,
+}
+
+/// Inserts runs and events. The workflow subsystem implements it, so that contexts need not import that
+/// subsystem.
+pub trait StartRun: Send + Sync + 'static {
+    /// Inserts a run on `db`, the transaction of the starting call. `identity` is the JSON of the caller's
+    /// identity, `trace` the `traceparent` of the call.
+    fn insert<'a>(
+        &'a self,
+        db: &'a Db,
+        run: &'a NewRun,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<StartOutcome>>;
+
+    /// Inserts a run outside of the transactions of calls, and wakes the nodes that run workflows. Runs that
+    /// are started at the same time share a statement and a commit. `None` for a run with an id of the
+    /// application, and while the database is away: nothing was tried.
+    ///
+    /// # Errors
+    /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the run may exist.
+    fn insert_alone<'a>(
+        &'a self,
+        run: &'a NewRun,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<Option<StartOutcome>>>;
+
+    /// Inserts an event on `db`, the transaction of the emitting call. False when one with the same
+    /// idempotency key exists.
+    fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>>;
+}
+
+impl NewRun {
+    /// The run that executes the workflow of `meta` with these arguments.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than `input_max`; `CONFLICT` when this version of the
+    /// workflow is deprecated.
+    pub(crate) fn of(meta: &Meta, input: String) -> Result<Self> {
+        let bytes_max = meta.input_bytes_max;
+        let name = meta.wire_name();
+        if input.len() > bytes_max {
+            let text = format!("the arguments of `{name}` are larger than {bytes_max} bytes");
+            return Err(Fault::new(Code::PayloadTooLarge, text)
+                .with_details(serde_json::json!({ "bytesMax": bytes_max }))
+                .with_help(remedy::INPUT_MAX));
+        }
+        let WorkflowMeta { version, timeout, deprecated, retention, aliases: _ } =
+            meta.workflow_meta().unwrap_or(WorkflowMeta::DEFAULT);
+        if deprecated {
+            let text = format!(
+                "version {version} of the workflow `{name}` is deprecated: it only goes on with runs that \
+                 exist; start the newest version"
+            );
+            return Err(Fault::new(Code::Conflict, text));
+        }
+        let secs = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+        Ok(Self {
+            id: RunId::new(),
+            workflow: name,
+            version,
+            key: None,
+            on_conflict: IdConflict::Return,
+            input: Secret::new(input),
+            after_secs: 0.0,
+            timeout_secs: secs(timeout),
+            retain_secs: secs(retention),
+            attributes: None,
+            followed: false,
+            parent: None,
+            policy: ParentPolicy::Cancel,
+            signal: None,
+            continues: None,
+        })
+    }
+}

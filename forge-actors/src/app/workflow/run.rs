@@ -1,0 +1,407 @@
+//! One activation of a run, as the steps of its function see it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::app::error::Result;
+use crate::app::workflow::branch::{Branch, Place};
+use crate::app::workflow::journal::{Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus};
+use crate::app::workflow::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
+use crate::app::workflow::saga::Compensation;
+use crate::app::workflow::store::{Activation, Recorded, RunStore, StepRow};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RunId;
+use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::time::Timestamp;
+
+/// One activation of a run. It is shared by the context of the function, its steps, and the actor of the run.
+pub struct ActiveRun {
+    /// The run.
+    pub id: RunId,
+    /// Wire name of its workflow.
+    pub workflow: String,
+    /// The version that it has.
+    pub version: u32,
+    pub(super) store: Arc<dyn RunStore>,
+    root: Arc<Branch>,
+    /// The clock of the database when it was claimed.
+    now: Timestamp,
+    activated: Instant,
+    is_ending: bool,
+    is_check: bool,
+    /// Steps that execute something, or are being recorded.
+    executing: AtomicUsize,
+    /// Steps that can do nothing but wait.
+    blocked: AtomicUsize,
+    /// Written by steps; the actor of the run reads it when the function has left.
+    progress: MergeSlot<Progress>,
+    /// Counts what may have come for waits; wakes them.
+    arrivals: watch::Sender<u64>,
+}
+
+/// How far an activation is.
+struct Progress {
+    journal: JournalIndex,
+    /// Positions that the code has asked for.
+    visited: HashSet<String>,
+    /// Finished steps of the journal that the code has not asked for yet.
+    unvisited: usize,
+    /// The number of the step that ends next.
+    next_number: u32,
+    /// Bytes of the journal.
+    bytes: usize,
+    divergence: Option<Divergence>,
+    compensations: Vec<Compensation>,
+    /// Until when the steps wait that do nothing else; `None` is for ever.
+    waits: BTreeMap<String, Option<Timestamp>>,
+    attributes: serde_json::Map<String, serde_json::Value>,
+    /// Events that a wait of this activation has taken.
+    claimed_events: Vec<i64>,
+}
+
+/// What the journal says about a step that the code asks for.
+pub(super) enum Found {
+    /// The step has ended.
+    Ended(JournalEntry),
+    /// It has begun: it waits, or attempts have failed.
+    Open(JournalEntry),
+    /// It has not begun.
+    New,
+    /// It must not go on: the code diverges, or completed steps are being compensated.
+    Never,
+}
+
+/// Counts one of the steps of a run until it is dropped.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, AcqRel);
+    }
+}
+
+/// A step waits until this is dropped.
+pub(super) struct Waiting<'a> {
+    run: &'a ActiveRun,
+    position: &'a str,
+    _blocked: Counted<'a>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.run.with(|progress| progress.waits.remove(self.position));
+    }
+}
+
+/// What an activation leaves behind.
+pub struct RunProgress {
+    /// How the code differs from the journal.
+    pub divergence: Option<Divergence>,
+    /// When the first of its waits is over; `None` when all of them are for ever.
+    pub due_at: Option<Timestamp>,
+    /// Rows of its journal.
+    pub steps: usize,
+    /// Bytes of its journal.
+    pub journal_bytes: usize,
+}
+
+impl ActiveRun {
+    /// An activation that begins.
+    pub fn new(activation: Activation, store: Arc<dyn RunStore>) -> Arc<Self> {
+        let Activation { id, workflow, version, began_at, now, entries, is_ending, is_check, attributes } =
+            activation;
+        let numbers = entries.iter().filter_map(|entry| entry.number);
+        let next_number = numbers.max().unwrap_or(0) + 1;
+        let bytes = entries.iter().map(bytes_of).sum();
+        let unvisited = entries.iter().filter(|entry| entry.is_finished() && !is_compensation(entry)).count();
+        let progress = Progress {
+            journal: JournalIndex::of(entries),
+            visited: HashSet::new(),
+            unvisited,
+            next_number,
+            bytes,
+            divergence: None,
+            compensations: Vec::new(),
+            waits: BTreeMap::new(),
+            attributes: attributes.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
+            claimed_events: Vec::new(),
+        };
+        let slot = MergeSlot::new();
+        slot.put(|value| *value = Some(progress));
+        Arc::new(Self {
+            id,
+            workflow,
+            version,
+            store,
+            root: Branch::root(began_at),
+            now,
+            activated: Instant::now(),
+            is_ending,
+            is_check,
+            executing: AtomicUsize::new(0),
+            blocked: AtomicUsize::new(0),
+            progress: slot,
+            arrivals: watch::Sender::new(0),
+        })
+    }
+
+    /// The branch of the function itself.
+    pub fn root(&self) -> &Arc<Branch> {
+        &self.root
+    }
+
+    /// When the last step of the present branch ended.
+    pub(crate) fn now_in_branch(&self) -> Timestamp {
+        Branch::current().map_or_else(|_| self.root.now(), |branch| branch.now())
+    }
+
+    /// Something may have come that a step waits for.
+    pub fn wake(&self) {
+        self.arrivals.send_modify(|count| *count += 1);
+    }
+
+    /// True when every step that the function awaits can do nothing but wait.
+    pub fn is_idle(&self) -> bool {
+        self.executing.load(Acquire) == 0 && self.blocked.load(Acquire) > 0
+    }
+
+    /// Whether the code differs from the journal.
+    pub fn has_diverged(&self) -> bool {
+        self.with(|progress| progress.divergence.is_some())
+    }
+
+    /// True while the code repeats what the journal holds.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.is_check || self.is_ending || self.with(|progress| progress.unvisited > 0)
+    }
+
+    /// How far the activation has come. With `is_over` the function has ended, and must have asked for every
+    /// step of the journal.
+    pub fn progress(&self, is_over: bool) -> RunProgress {
+        self.with(|progress| {
+            if is_over && progress.divergence.is_none() {
+                progress.divergence = unvisited(progress);
+            }
+            let due_at = progress.waits.values().copied().flatten().min();
+            RunProgress {
+                divergence: progress.divergence.clone(),
+                due_at,
+                steps: progress.journal.len(),
+                journal_bytes: progress.bytes,
+            }
+        })
+    }
+
+    /// The compensations of the steps that have completed, the last one first, without those that the journal
+    /// has as ended.
+    pub fn take_compensations(&self) -> Vec<Compensation> {
+        self.with(|progress| {
+            let mut compensations = std::mem::take(&mut progress.compensations);
+            compensations.sort_by(|one, other| other.order.cmp(&one.order));
+            let is_open = |compensation: &Compensation| {
+                !progress.journal.get(&compensation.position).is_some_and(JournalEntry::is_finished)
+            };
+            compensations.retain(is_open);
+            compensations
+        })
+    }
+
+    pub(super) fn with<T>(&self, use_it: impl FnOnce(&mut Progress) -> T) -> T {
+        self.progress.take_part(|progress| Some(use_it(progress))).expect("the slot is filled at its making")
+    }
+
+    /// Notes that a step executes something, until the result is dropped.
+    pub(super) fn executing(&self) -> Counted<'_> {
+        self.executing.fetch_add(1, AcqRel);
+        Counted(&self.executing)
+    }
+
+    /// Notes that a step waits until this moment, until the result is dropped.
+    pub(super) fn waiting<'a>(&'a self, position: &'a str, until: Option<Timestamp>) -> Waiting<'a> {
+        self.blocked.fetch_add(1, AcqRel);
+        self.with(|progress| progress.waits.insert(position.to_owned(), until));
+        Waiting { run: self, position, _blocked: Counted(&self.blocked) }
+    }
+
+    /// Waits until the run is activated again.
+    pub(super) async fn never<T>(&self) -> T {
+        self.blocked.fetch_add(1, AcqRel);
+        let _blocked = Counted(&self.blocked);
+        std::future::pending().await
+    }
+
+    pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
+    /// What the journal says about a step.
+    pub(super) fn find(&self, place: &Place, wanted: StepIdentity<'_>) -> Found {
+        let is_passive = self.is_ending || self.is_check;
+        self.with(|progress| {
+            if progress.divergence.is_some() {
+                return Found::Never;
+            }
+            let is_first = progress.visited.insert(place.position.clone());
+            match progress.journal.find(&place.position, wanted) {
+                Err(divergence) => {
+                    progress.divergence = Some(divergence);
+                    Found::Never
+                }
+                Ok(Some(entry)) if entry.is_finished() => {
+                    let entry = entry.clone();
+                    if is_first {
+                        progress.unvisited = progress.unvisited.saturating_sub(1);
+                    }
+                    Found::Ended(entry)
+                }
+                Ok(_) if is_passive => Found::Never,
+                Ok(Some(entry)) if entry.status == StepStatus::Abandoned => Found::Never,
+                Ok(Some(entry)) => Found::Open(entry.clone()),
+                Ok(None) => Found::New,
+            }
+        })
+    }
+
+    /// The number of the step that ends now.
+    pub(super) fn next_number(&self) -> u32 {
+        self.with(|progress| {
+            let number = progress.next_number;
+            progress.next_number += 1;
+            number
+        })
+    }
+
+    /// Whether one more step may be recorded.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the journal has reached a limit.
+    pub(super) fn check_bounds(&self) -> Result<()> {
+        let (steps, bytes) = self.with(|progress| (progress.journal.len(), progress.bytes));
+        let which = match (steps >= STEPS_MAX, bytes >= JOURNAL_BYTES_MAX) {
+            (false, false) => return Ok(()),
+            (true, _) => format!("{STEPS_MAX} steps"),
+            (false, true) => format!("{} MiB", JOURNAL_BYTES_MAX / (1024 * 1024)),
+        };
+        let text = format!("the journal of this run has reached its limit of {which}");
+        Err(Fault::new(Code::PayloadTooLarge, text)
+            .with_help("end the run with `ctx.continue_as_new(..)`, which begins a new journal")
+            .without_retry())
+    }
+
+    /// Writes a row of the journal. What it returns is known here afterwards.
+    pub(super) async fn record(&self, row: StepRow) -> Result<Recorded> {
+        let entry = entry_of(&row);
+        let bytes = row.output.as_ref().map_or(0, String::len) + row.error.as_ref().map_or(0, String::len);
+        let recorded = self.store.record(row).await?;
+        self.note(entry, bytes, recorded);
+        Ok(recorded)
+    }
+
+    /// Notes a row that was written by other means than [`record`](Self::record).
+    pub(super) fn note(&self, mut entry: JournalEntry, bytes: usize, recorded: Recorded) {
+        entry.finished_at = recorded.finished_at;
+        entry.due_at = recorded.due_at;
+        self.with(|progress| {
+            progress.bytes += bytes;
+            progress.visited.insert(entry.position.clone());
+            progress.journal.put(entry);
+        });
+    }
+
+    pub(super) fn add_compensation(&self, compensation: Compensation) {
+        self.with(|progress| progress.compensations.push(compensation));
+    }
+
+    /// The number of the last step that has ended, and how many compensations were registered.
+    pub(super) fn compensation_order(&self) -> (u32, usize) {
+        self.with(|progress| (progress.next_number - 1, progress.compensations.len()))
+    }
+
+    /// Sets an attribute; the text of all of them.
+    pub(super) fn set_attribute(&self, name: &str, value: serde_json::Value) -> String {
+        self.with(|progress| {
+            progress.attributes.insert(name.to_owned(), value);
+            serde_json::Value::Object(progress.attributes.clone()).to_string()
+        })
+    }
+
+    /// How long from now until this moment of the database's clock.
+    pub(super) fn left(&self, moment: Timestamp) -> Duration {
+        let from_claim = (moment - self.now).to_std().unwrap_or_default();
+        from_claim.saturating_sub(self.activated.elapsed())
+    }
+
+    /// Events that waits of this activation have taken.
+    pub(super) fn claimed_events(&self) -> Vec<i64> {
+        self.with(|progress| progress.claimed_events.clone())
+    }
+
+    /// Takes an event for a wait; false when another wait of this activation has it.
+    pub(super) fn claim_event(&self, event: i64) -> bool {
+        self.with(|progress| {
+            let is_new = !progress.claimed_events.contains(&event);
+            if is_new {
+                progress.claimed_events.push(event);
+            }
+            is_new
+        })
+    }
+
+    /// The row of the journal at a position.
+    pub(super) fn with_entry(&self, position: &str) -> Option<JournalEntry> {
+        self.with(|progress| progress.journal.get(position).cloned())
+    }
+}
+
+/// The row of a step as the journal in memory keeps it: without its result, which its future has.
+pub(super) fn entry_of(row: &StepRow) -> JournalEntry {
+    JournalEntry {
+        position: row.position.clone(),
+        kind: row.kind,
+        status: row.status,
+        name: row.name.clone(),
+        shape: row.shape,
+        attempts: row.attempts,
+        number: row.number,
+        output: None,
+        error: None,
+        finished_at: None,
+        due_at: None,
+        awaits: row.awaits,
+    }
+}
+
+fn bytes_of(entry: &JournalEntry) -> usize {
+    entry.output.as_ref().map_or(0, String::len)
+}
+
+fn is_compensation(entry: &JournalEntry) -> bool {
+    entry.kind == super::journal::StepKind::Compensation
+}
+
+/// A step of the journal that the code did not ask for, though it has ended. Branches of races may end
+/// without their steps.
+fn unvisited(progress: &Progress) -> Option<Divergence> {
+    let mut races = Vec::new();
+    for entry in progress.journal.iter().filter(|entry| entry.kind == super::journal::StepKind::Race) {
+        races.push(format!("{}.", entry.position));
+    }
+    let is_missing = |entry: &&JournalEntry| {
+        entry.is_finished()
+            && !is_compensation(entry)
+            && !progress.visited.contains(&entry.position)
+            && !races.iter().any(|race| entry.position.starts_with(race))
+    };
+    let missing = progress.journal.iter().filter(is_missing).min_by_key(|entry| {
+        entry.position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect::<Vec<_>>()
+    })?;
+    Some(Divergence {
+        position: missing.position.clone(),
+        expected: format!("`{}` ({})", missing.name, missing.kind.as_str()),
+        found: None,
+    })
+}

@@ -1,0 +1,167 @@
+//! Compensation: what completed steps have done is taken back, the last one first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::app::context::CallScope;
+use crate::app::error::Result;
+use crate::app::handler::Handler;
+use crate::app::job::RetryBackoff;
+use crate::app::kind::KindName;
+use crate::app::wire_shape::shape_of_call;
+use crate::app::workflow::attempt::{Attempted, CallAttempt, failure_json, is_infrastructure};
+use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow::limits::RETRY_IN_MEMORY_MAX;
+use crate::app::workflow::run::{ActiveRun, entry_of};
+use crate::app::workflow::store::StepRow;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{Timestamp, minutes, secs};
+use crate::test_signals::{Step as Signal, pause_point};
+
+/// Attempts at one compensation; then a person decides.
+const ATTEMPTS_MAX: u32 = 20;
+/// Between attempts at a compensation.
+const BACKOFF: RetryBackoff = RetryBackoff::Exponential { base: secs(1), max: minutes(5) };
+
+/// A message that takes back what a step has done.
+pub struct CompensationCall {
+    call: CallAttempt,
+    shape: u64,
+    timeout: Duration,
+}
+
+impl CompensationCall {
+    /// The call of a handler.
+    pub(super) fn of<H: Handler>(message: &H) -> Result<Self> {
+        let is_transactional = H::META.kind() == KindName::Mutation;
+        let name = Arc::from(H::META.wire_name());
+        let call = CallAttempt { name, args: Bytes::from(message.to_json()?), is_transactional };
+        Ok(Self { call, shape: shape_of_call::<H>(), timeout: H::META.timeout })
+    }
+}
+
+/// A registered compensation.
+pub struct Compensation {
+    /// Where the journal has its row.
+    pub position: String,
+    /// The name of the step that it takes back.
+    pub name: String,
+    /// Compensations run from the largest to the smallest: the number of the step, and the order of
+    /// registration.
+    pub order: (u32, usize),
+    call: CompensationCall,
+}
+
+impl Compensation {
+    /// Of the step at `position`.
+    pub(super) fn of(position: &str, name: &str, order: (u32, usize), call: CompensationCall) -> Self {
+        Self { position: format!("-{position}"), name: name.to_owned(), order, call }
+    }
+}
+
+/// How compensating has ended for now.
+#[derive(Debug)]
+pub enum CompensationEnd {
+    /// Everything is taken back.
+    Done,
+    /// The next attempt comes at this time.
+    Waits(Timestamp),
+    /// One has failed for good: a person decides.
+    Failed {
+        /// The name of its step.
+        name: String,
+        /// Why.
+        fault: Fault,
+    },
+}
+
+/// Runs the compensations that are left.
+///
+/// # Errors
+/// When the database refuses a row of the journal.
+pub(crate) async fn compensate(run: &Arc<ActiveRun>, scope: &CallScope) -> Result<CompensationEnd> {
+    for compensation in run.take_compensations() {
+        match compensate_one(run, scope, &compensation).await? {
+            CompensationEnd::Done => {}
+            end => return Ok(end),
+        }
+    }
+    Ok(CompensationEnd::Done)
+}
+
+async fn compensate_one(
+    run: &Arc<ActiveRun>,
+    scope: &CallScope,
+    compensation: &Compensation,
+) -> Result<CompensationEnd> {
+    let open: Option<JournalEntry> = run.with_entry(&compensation.position);
+    let mut failed = open.as_ref().map_or(0, |entry| entry.attempts);
+    if let Some(due_at) = open.and_then(|entry| entry.due_at)
+        && !run.left(due_at).is_zero()
+    {
+        return Ok(CompensationEnd::Waits(due_at));
+    }
+    let mut troubles = 0;
+    loop {
+        pause_point(Signal::WorkflowCompensating, &compensation.name).await;
+        let began = Instant::now();
+        let row = row(compensation, failed + 1, began);
+        let CompensationCall { call, timeout, .. } = &compensation.call;
+        let fault = match call.run(run, scope, &row, *timeout).await {
+            Ok(Attempted::Recorded { .. }) => return Ok(CompensationEnd::Done),
+            Ok(Attempted::Returned(output)) => {
+                let number = Some(run.next_number());
+                run.record(StepRow { number, output: Some(output), elapsed: began.elapsed(), ..row }).await?;
+                return Ok(CompensationEnd::Done);
+            }
+            Err(fault) => fault,
+        };
+        if is_infrastructure(&fault) {
+            troubles += 1;
+            tokio::time::sleep(BACKOFF.delay(troubles, fastrand::f64()).min(secs(10))).await;
+            continue;
+        }
+        failed += 1;
+        let is_last = failed >= ATTEMPTS_MAX || fault.forbids_retry();
+        let pause = BACKOFF.delay(failed, fastrand::f64());
+        let row = StepRow {
+            status: StepStatus::Retrying,
+            error: Some(failure_json(&fault)?),
+            elapsed: began.elapsed(),
+            due_in: (!is_last).then_some(pause),
+            ..row
+        };
+        let entry = entry_of(&row);
+        let recorded = run.store.record(row).await?;
+        run.note(entry, 0, recorded);
+        if is_last {
+            return Ok(CompensationEnd::Failed { name: compensation.name.clone(), fault });
+        }
+        match recorded.due_at {
+            Some(due_at) if pause > RETRY_IN_MEMORY_MAX => return Ok(CompensationEnd::Waits(due_at)),
+            _ => tokio::time::sleep(pause).await,
+        }
+    }
+}
+
+fn row(compensation: &Compensation, attempts: u32, began: Instant) -> StepRow {
+    StepRow {
+        position: compensation.position.clone(),
+        kind: StepKind::Compensation,
+        status: StepStatus::Completed,
+        name: compensation.name.clone(),
+        shape: compensation.call.shape,
+        attempts,
+        number: None,
+        input: Some(String::from_utf8_lossy(&compensation.call.call.args).into_owned()),
+        output: None,
+        error: None,
+        elapsed: began.elapsed(),
+        due_in: None,
+        event: None,
+        event_id: None,
+        awaits: None,
+    }
+}

@@ -1,0 +1,305 @@
+//! `ctx.start(message)`: a workflow becomes a run.
+//!
+//! In a mutation the run is part of its transaction, so that it exists if and only if the mutation committed.
+//! Actions, jobs and crons have no transaction, so there the insert is one of its own. In a workflow the start
+//! is a step, recorded together with the run that it starts.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::app::call::CallableFrom;
+use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, WorkflowContext};
+use crate::app::enqueue::origin;
+use crate::app::error::Result;
+use crate::app::handler::Handler;
+use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};
+use crate::app::secret::Secret;
+use crate::app::wire_type::WireType;
+use crate::app::workflow::branch::Place;
+use crate::app::workflow::child::start_child;
+use crate::app::workflow::event::Event;
+use crate::app::workflow::handle::WorkflowHandle;
+use crate::app::workflow::limits::{EVENT_BYTES_MAX, PUBLISHED_BYTES_MAX, WAIT_MAX};
+use crate::app::workflow::new_run::{IdConflict, NewRun, NewSignal, ParentPolicy, StartOutcome};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RunId;
+
+/// Bytes of an application's id of a run, as JSON.
+const KEY_BYTES_MAX: usize = 512;
+
+/// Which kind may be started from which: workflows, from whatever may write.
+#[diagnostic::on_unimplemented(
+    message = "`Ctx<{Caller}>` cannot start a handler of kind `{Self}`",
+    label = "no `start()` of this here",
+    note = "only workflows are started; mutations, actions, jobs, crons and workflows start them, a query only \
+            reads and a run is a row"
+)]
+pub trait StartableFrom<Caller: Kind>: Kind {
+    /// The place of the start in its caller's code, where that is recorded.
+    #[doc(hidden)]
+    fn place(_: &Ctx<Caller>) -> Result<Option<Place>> {
+        Ok(None)
+    }
+
+    /// Writes the run.
+    #[doc(hidden)]
+    fn start(ctx: &Ctx<Caller>, place: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>>;
+}
+
+impl StartableFrom<Mutation> for Workflow {
+    fn start(ctx: &MutationContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+        Box::pin(async move { insert(ctx, &run).await })
+    }
+}
+
+impl StartableFrom<Action> for Workflow {
+    fn start(ctx: &ActionContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+        Box::pin(start_alone(ctx, run))
+    }
+}
+
+impl StartableFrom<Job> for Workflow {
+    fn start(ctx: &JobContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+        Box::pin(start_alone(ctx, run))
+    }
+}
+
+impl StartableFrom<Cron> for Workflow {
+    fn start(ctx: &CronContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+        Box::pin(start_alone(ctx, run))
+    }
+}
+
+impl StartableFrom<Self> for Workflow {
+    fn place(ctx: &WorkflowContext) -> Result<Option<Place>> {
+        ctx.place().map(Some)
+    }
+
+    fn start(
+        ctx: &WorkflowContext,
+        place: Option<Place>,
+        run: NewRun,
+    ) -> BoxFuture<'_, Result<StartOutcome>> {
+        Box::pin(start_child(ctx, place, run))
+    }
+}
+
+/// A run about to be started; awaiting this does it.
+#[must_use = "a start does nothing until it is awaited"]
+pub struct Start<'a, H, K: Kind> {
+    ctx: &'a Ctx<K>,
+    place: Result<Option<Place>>,
+    run: Result<NewRun>,
+    attributes: serde_json::Map<String, Value>,
+    policy: ParentPolicy,
+    handler: PhantomData<fn() -> H>,
+}
+
+impl<K: Kind> Ctx<K> {
+    /// Starts a run of a workflow, which carries the caller's identity and trace. Returns the id of the run.
+    ///
+    /// In a mutation the run exists if and only if the mutation commits. Actions and jobs have no transaction,
+    /// so there the start commits on its own; it is repeatable with [`id`](Start::id). In a workflow the run
+    /// is a child, which is started once.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the workflow's `input_max`; `CONFLICT` when the
+    /// version is deprecated. Outside of a mutation `OUTCOME_UNKNOWN` when the connection broke before the
+    /// answer came: the run may exist.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::workflow]
+    /// # pub async fn onboard(_ctx: &WorkflowContext, user: Uuid) -> Result<()> { Ok(()) }
+    /// #[forge::mutation]
+    /// pub async fn sign_up(ctx: &MutationContext, user: Uuid) -> Result<RunId> {
+    ///     ctx.start(Onboard { user }).id(("onboard", user)).await
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn start<H>(&self, message: H) -> Start<'_, H, K>
+    where
+        H: Handler,
+        H::Kind: StartableFrom<K>,
+    {
+        let run = message.to_json().map_err(Fault::from).and_then(|json| {
+            let input = String::from_utf8(json).map_err(Fault::internal)?;
+            NewRun::of(&H::META, input)
+        });
+        Start {
+            ctx: self,
+            place: H::Kind::place(self),
+            run,
+            attributes: serde_json::Map::new(),
+            policy: ParentPolicy::Cancel,
+            handler: PhantomData,
+        }
+    }
+}
+
+impl<'a, H, K> Start<'a, H, K>
+where
+    K: Kind,
+    H: Handler,
+    H::Kind: StartableFrom<K>,
+{
+    /// Makes the start idempotent: of all starts of this workflow with this id, one makes a run, and the
+    /// others find it. The id is any value, often a tuple; 512 bytes as JSON.
+    ///
+    /// A run that has ended is found too while its history is kept; [`on_conflict`](Self::on_conflict) says
+    /// what else may happen.
+    pub fn id(self, id: impl WireType) -> Self {
+        let key = id.to_json().map_err(Fault::from).and_then(|json| {
+            if json.len() > KEY_BYTES_MAX {
+                let text = format!("the id of a run has at most {KEY_BYTES_MAX} bytes as JSON");
+                return Err(Fault::new(Code::PayloadTooLarge, text));
+            }
+            String::from_utf8(json).map_err(Fault::internal)
+        });
+        self.change(|run| {
+            run.key = Some(key?);
+            Ok(())
+        })
+    }
+
+    /// What the start does when its [`id`](Self::id) names a run already.
+    pub fn on_conflict(self, rule: IdConflict) -> Self {
+        self.change(|run| {
+            run.on_conflict = rule;
+            Ok(())
+        })
+    }
+
+    /// Lets the run begin after this time, by the database's clock; a hundred years at most.
+    pub fn after(self, delay: Duration) -> Self {
+        self.change(|run| {
+            run.after_secs = delay.min(WAIT_MAX).as_secs_f64();
+            Ok(())
+        })
+    }
+
+    /// Gives the run this time limit in place of its workflow's.
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.change(|run| {
+            run.timeout_secs = Some(limit.min(WAIT_MAX).as_secs_f64());
+            Ok(())
+        })
+    }
+
+    /// Gives the run an attribute, by which operators find it.
+    pub fn attribute(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Sends the run a signal with its start. A start that finds a run sends it to that one.
+    pub fn with_signal<E: Event>(self, signal: E) -> Self {
+        let payload = payload_of(&signal);
+        self.change(|run| {
+            run.signal = Some(NewSignal { name: E::name(), payload: Secret::new(payload?) });
+            Ok(())
+        })
+    }
+
+    /// What becomes of the run when the workflow that starts it is cancelled or fails; nothing elsewhere.
+    pub fn on_parent_end(mut self, policy: ParentPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Starts, and says whether a run was started or one with the same id was found.
+    ///
+    /// # Errors
+    /// As for [`Ctx::start`].
+    pub async fn outcome(self) -> Result<StartOutcome> {
+        let Self { ctx, place, run, attributes, policy, handler: _ } = self;
+        let mut run = run?;
+        let place = place?;
+        if !attributes.is_empty() {
+            let json = Value::Object(attributes).to_string();
+            if json.len() > PUBLISHED_BYTES_MAX {
+                let text = format!("the attributes of a run have at most {PUBLISHED_BYTES_MAX} bytes");
+                return Err(Fault::new(Code::PayloadTooLarge, text));
+            }
+            run.attributes = Some(json);
+        }
+        run.policy = policy;
+        H::Kind::start(ctx, place, run).await
+    }
+
+    /// Starts, and returns a handle with which the caller follows the run: in the browser with
+    /// `useWorkflow(handle)`.
+    ///
+    /// # Errors
+    /// As for [`Ctx::start`].
+    pub async fn handle(self) -> Result<WorkflowHandle<H>> {
+        let followed = self.change(|run| {
+            run.followed = true;
+            Ok(())
+        });
+        Ok(WorkflowHandle::of(followed.outcome().await?.run()))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut NewRun) -> Result<()>) -> Self {
+        self.run = self.run.and_then(|mut run| change(&mut run).map(|()| run));
+        self
+    }
+}
+
+impl<'a, H, K> IntoFuture for Start<'a, H, K>
+where
+    K: Kind,
+    H: Handler,
+    H::Kind: StartableFrom<K>,
+{
+    type Output = Result<RunId>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(self.outcome().await?.run()) })
+    }
+}
+
+/// The payload of an event, as JSON.
+pub(super) fn payload_of<E: Event>(event: &E) -> Result<String> {
+    let json = event.to_json_within(EVENT_BYTES_MAX)?;
+    String::from_utf8(json).map_err(Fault::internal)
+}
+
+/// Inserts a run in the transaction of `ctx`.
+async fn insert(ctx: &MutationContext, run: &NewRun) -> Result<StartOutcome> {
+    let (identity, trace) = origin(ctx, ctx.identity())?;
+    let shared = &ctx.scope.shared;
+    let outcome = shared.services.workflows.insert(ctx.db(), run, identity, trace).await?;
+    shared.after_commit.wake(super::WORKFLOWS_TOPIC);
+    Ok(outcome)
+}
+
+/// Starts a run from a call that has no transaction: with the runs of other calls in one statement, or with a
+/// mutation when it has an id.
+async fn start_alone<K>(ctx: &Ctx<K>, run: NewRun) -> Result<StartOutcome>
+where
+    K: Kind,
+    Mutation: CallableFrom<K>,
+{
+    if run.key.is_none() && run.signal.is_none() {
+        let (identity, trace) = origin(ctx, ctx.identity())?;
+        let workflows = &ctx.scope.shared.services.workflows;
+        if let Some(outcome) = workflows.insert_alone(&run, identity, trace).await? {
+            return Ok(outcome);
+        }
+    }
+    Ok(ctx.call(StartWorkflow { run }).await?)
+}
+
+/// Starts a run in a transaction of its own, for callers that have none. The size of the arguments was checked
+/// against the workflow's own limit.
+#[forge_app_macros::mutation(name = "forge.startWorkflow", internal, input_max = "1GiB")]
+pub async fn start_workflow(ctx: &MutationContext, run: NewRun) -> Result<StartOutcome> {
+    insert(ctx, &run).await
+}

@@ -1,0 +1,172 @@
+//! What an active run asks of the workflow subsystem.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use crate::app::error::Result;
+use crate::app::new_job::NewJob;
+use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow::new_run::NewRun;
+use crate::db::handle::Db;
+use crate::db::transaction::Transaction;
+use crate::kernel::ids::RunId;
+use crate::kernel::time::Timestamp;
+
+/// A row of the journal that is to be written.
+#[derive(Debug, Clone)]
+pub struct StepRow {
+    /// Place in the code.
+    pub position: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// How far it is.
+    pub status: StepStatus,
+    /// Its name.
+    pub name: String,
+    /// The form of arguments and result.
+    pub shape: u64,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// The order in which steps have ended.
+    pub number: Option<u32>,
+    /// The arguments, as JSON.
+    pub input: Option<String>,
+    /// What it has returned, as JSON.
+    pub output: Option<String>,
+    /// The `JobFailure` of the last attempt, as JSON.
+    pub error: Option<String>,
+    /// How long ago it began.
+    pub elapsed: Duration,
+    /// How long it waits from now on.
+    pub due_in: Option<Duration>,
+    /// Name and key of the event that it waits for.
+    pub event: Option<(String, String)>,
+    /// The event that it has consumed.
+    pub event_id: Option<i64>,
+    /// The run or job that it waits for.
+    pub awaits: Option<Uuid>,
+}
+
+/// What the database has said about a row that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// When the step ended.
+    pub finished_at: Option<Timestamp>,
+    /// Until when it waits.
+    pub due_at: Option<Timestamp>,
+}
+
+/// An event that has come for a wait.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TakenEvent {
+    /// Its row.
+    pub id: i64,
+    /// What it says, as JSON.
+    pub payload: String,
+}
+
+/// How a run has ended that another one waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEnd {
+    /// Its function has returned this, as JSON.
+    Completed(String),
+    /// It has ended without success: a `JobFailure`, as JSON.
+    Failed(String),
+}
+
+/// What an active run asks of its node. A run that its node has lost gets no answers any more: its function is
+/// dropped.
+pub trait RunStore: Send + Sync + 'static {
+    /// Writes a row of the journal. Rows of runs of this node that are written at the same time share a
+    /// statement and a commit.
+    ///
+    /// # Errors
+    /// When the database refuses this row.
+    fn record(&self, row: StepRow) -> BoxFuture<'_, Result<Recorded>>;
+
+    /// Writes a row of the journal on `db`, the transaction of the step's effect.
+    ///
+    /// # Errors
+    /// `CONFLICT` when the node has lost the run: the transaction must be rolled back.
+    fn record_in<'a>(&'a self, db: &'a Db, row: &'a StepRow) -> BoxFuture<'a, Result<Recorded>>;
+
+    /// Writes a row of the journal together with the run that it starts.
+    ///
+    /// # Errors
+    /// When the database refuses one of them; `CONFLICT` when another run has the key.
+    fn start_child(&self, row: StepRow, child: NewRun) -> BoxFuture<'_, Result<(Recorded, RunId)>>;
+
+    /// Writes a row of the journal together with the job that it dispatches. With `is_awaited` the end of the
+    /// job wakes the run.
+    ///
+    /// # Errors
+    /// When the database refuses one of them.
+    fn dispatch(&self, row: StepRow, job: NewJob, is_awaited: bool) -> BoxFuture<'_, Result<Recorded>>;
+
+    /// The row of the journal at a position, when the outcome of its transaction is unknown.
+    fn reread<'a>(&'a self, position: &'a str) -> BoxFuture<'a, Result<Option<JournalEntry>>>;
+
+    /// The oldest event, or signal to this run, that it has not consumed, and that is none of `except`.
+    fn find_event<'a>(
+        &'a self,
+        kind: StepKind,
+        event: &'a str,
+        key: &'a str,
+        except: &'a [i64],
+    ) -> BoxFuture<'a, Result<Option<TakenEvent>>>;
+
+    /// How another run has ended, if it has.
+    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunEnd>>>;
+
+    /// How a job has ended, if it has.
+    fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<RunEnd>>>;
+
+    /// Writes what the run publishes, and its attributes.
+    fn publish(&self, published: Option<String>, attributes: Option<String>) -> BoxFuture<'_, Result<()>>;
+
+    /// Begins the transaction of a step.
+    fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>>;
+
+    /// Wakes workers after the commit of a step.
+    fn committed(&self, receipt: crate::kernel::commit::Receipt, queues: BTreeSet<Arc<str>>);
+}
+
+/// What an activation of a run begins with.
+pub struct Activation {
+    /// The run.
+    pub id: RunId,
+    /// Wire name of its workflow.
+    pub workflow: String,
+    /// The version that it has.
+    pub version: u32,
+    /// When its first activation began, by the clock of the database.
+    pub began_at: Timestamp,
+    /// The clock of the database when it was claimed.
+    pub now: Timestamp,
+    /// Its journal.
+    pub entries: Vec<JournalEntry>,
+    /// Completed steps are compensated: nothing else is executed.
+    pub is_ending: bool,
+    /// Nothing is executed or written: only whether the code fits the journal is of interest.
+    pub is_check: bool,
+    /// Its attributes, as JSON.
+    pub attributes: Option<String>,
+}
+
+/// How a function of a workflow has left.
+#[derive(Debug)]
+pub enum BodyEnd {
+    /// It has returned this, as JSON.
+    Returned(Bytes),
+    /// It goes on as a new run with these arguments.
+    Continued(Bytes),
+    /// It has failed.
+    Failed(crate::kernel::fault::Fault),
+    /// It waits, and was dropped.
+    Waits,
+}

@@ -1,0 +1,298 @@
+//! Waiting: for a time, an event, a signal. While a run can do nothing but wait, it is rows.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::app::context::WorkflowContext;
+use crate::app::error::Result;
+use crate::app::wire_shape::shape_of;
+use crate::app::workflow::branch::{Branch, Place};
+use crate::app::workflow::event::{Event, key_text};
+use crate::app::workflow::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow::limits::{SHORT_WAIT, WAIT_MAX};
+use crate::app::workflow::run::{ActiveRun, Found};
+use crate::app::workflow::store::{Recorded, StepRow, TakenEvent};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::Timestamp;
+
+/// Waits in memory until this moment; a run that only waits leaves memory meanwhile.
+pub(super) async fn sleep_until(run: &ActiveRun, position: &str, due_at: Timestamp) {
+    let left = run.left(due_at);
+    if left <= SHORT_WAIT {
+        let _executing = run.executing();
+        tokio::time::sleep(left).await;
+    } else {
+        let _waiting = run.waiting(position, Some(due_at));
+        tokio::time::sleep(left).await;
+    }
+}
+
+/// A durable pause; awaiting it waits.
+#[must_use = "a sleep does nothing until it is awaited"]
+pub struct Sleep<'a> {
+    ctx: &'a WorkflowContext,
+    place: Result<Place>,
+    duration: Duration,
+}
+
+/// A wait for an event or a signal; awaiting it waits for ever.
+#[must_use = "a wait does nothing until it is awaited"]
+pub struct WaitFor<'a, E> {
+    ctx: &'a WorkflowContext,
+    wanted: Result<Wanted>,
+    event: PhantomData<fn() -> E>,
+}
+
+/// A wait for an event or a signal with a time limit; awaiting it waits until then.
+#[must_use = "a wait does nothing until it is awaited"]
+pub struct WaitForUntil<'a, E> {
+    wait: WaitFor<'a, E>,
+    limit: Duration,
+}
+
+/// What a wait waits for.
+struct Wanted {
+    place: Place,
+    kind: StepKind,
+    name: String,
+    key: String,
+    shape: u64,
+}
+
+impl WorkflowContext {
+    /// Waits for this long, a hundred years at most. The run leaves memory meanwhile, and goes on when the
+    /// time has come by the clock of the database.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// #[forge::workflow]
+    /// pub async fn trial(ctx: &WorkflowContext) -> Result<()> {
+    ///     ctx.sleep(days(45)).await;
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn sleep(&self, duration: Duration) -> Sleep<'_> {
+        Sleep { ctx: self, place: self.place(), duration: duration.min(WAIT_MAX) }
+    }
+
+    /// Waits for an event with this key. An event that was emitted after the run had started and before it
+    /// waits here is found too; each event is consumed once by a run, the oldest one first.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the journal is full. `CONFLICT` when the recorded event does not fit the type.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::event(key = user)] pub struct EmailVerified { pub user: Uuid }
+    /// #[forge::workflow]
+    /// pub async fn verify(ctx: &WorkflowContext, user: Uuid) -> Result<bool> {
+    ///     let verified = ctx.wait_for::<EmailVerified>(user).timeout(days(7)).await?;
+    ///     Ok(verified.is_some())
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn wait_for<E: Event>(&self, key: E::Key) -> WaitFor<'_, E> {
+        let wanted = self.place().and_then(|place| {
+            let (name, key) = (E::name(), key_text(&key)?);
+            Ok(Wanted { place, kind: StepKind::Event, name, key, shape: shape_of::<E>() })
+        });
+        WaitFor { ctx: self, wanted, event: PhantomData }
+    }
+
+    /// Waits for a signal of this type to this run (`ctx.signal(run, event)` sends one). Signals that came
+    /// before are found, the oldest one first.
+    ///
+    /// # Errors
+    /// As [`wait_for`](Self::wait_for).
+    pub fn wait_for_signal<E: Event>(&self) -> WaitFor<'_, E> {
+        let wanted = self.place().map(|place| {
+            let key = self.run().id.to_string();
+            Wanted { place, kind: StepKind::Signal, name: E::name(), key, shape: shape_of::<E>() }
+        });
+        WaitFor { ctx: self, wanted, event: PhantomData }
+    }
+}
+
+impl<'a, E: Event> WaitFor<'a, E> {
+    /// Waits for this long at most: then the result is `None`.
+    pub fn timeout(self, limit: Duration) -> WaitForUntil<'a, E> {
+        WaitForUntil { wait: self, limit: limit.min(WAIT_MAX) }
+    }
+
+    async fn run(self, limit: Option<Duration>) -> Result<Option<E>> {
+        let wanted = self.wanted?;
+        let Some(payload) = wanted.wait(self.ctx.run(), limit).await? else { return Ok(None) };
+        let event = E::from_json(payload.as_bytes()).map_err(|error| {
+            let text = format!("the event `{}` that came does not fit its type: {error}", wanted.name);
+            Fault::new(Code::Conflict, text)
+        })?;
+        Ok(Some(event))
+    }
+}
+
+impl<'a, E: Event> IntoFuture for WaitFor<'a, E> {
+    type Output = Result<E>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let event = self.run(None).await?;
+            event.ok_or_else(|| Fault::internal("a wait without a time limit has ended without an event"))
+        })
+    }
+}
+
+impl<'a, E: Event> IntoFuture for WaitForUntil<'a, E> {
+    type Output = Result<Option<E>>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.wait.run(Some(self.limit)))
+    }
+}
+
+impl<'a> IntoFuture for Sleep<'a> {
+    type Output = ();
+    type IntoFuture = BoxFuture<'a, ()>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { ctx, place, duration } = self;
+            let run = ctx.run();
+            let slept = match place {
+                Ok(place) => sleep(run, &place, duration).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = slept {
+                // Nothing that a workflow could do about it: the run goes on from here when it is activated
+                // again.
+                let error = crate::kernel::error_chain::error_chain(&fault);
+                tracing::error!(run = %run.id, error, "a sleep could not be recorded");
+                run.never().await
+            }
+        })
+    }
+}
+
+async fn sleep(run: &Arc<ActiveRun>, place: &Place, duration: Duration) -> Result<()> {
+    let wanted = StepIdentity { kind: StepKind::Sleep, name: "sleep", shape: UNCHECKED_SHAPE };
+    let due_at = match run.find(place, wanted) {
+        Found::Ended(entry) => return ended(&entry),
+        Found::Never => return run.never().await,
+        Found::Open(entry) => entry.due_at,
+        Found::New => {
+            let _executing = run.executing();
+            let mut row = row(place, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
+            row.status = StepStatus::Waiting;
+            row.due_in = Some(duration);
+            run.record(row).await?.due_at
+        }
+    };
+    if let Some(due_at) = due_at {
+        sleep_until(run, &place.position, due_at).await;
+    }
+    let _executing = run.executing();
+    let mut row = row(place, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
+    row.number = Some(run.next_number());
+    let recorded = run.record(row).await?;
+    note_end(recorded)
+}
+
+impl Wanted {
+    /// Waits for the event; its payload.
+    async fn wait(&self, run: &Arc<ActiveRun>, limit: Option<Duration>) -> Result<Option<String>> {
+        let Self { place, kind, name, key, shape } = self;
+        let wanted = StepIdentity { kind: *kind, name, shape: *shape };
+        let due_at = match run.find(place, wanted) {
+            Found::Ended(entry) => {
+                ended(&entry)?;
+                return Ok((entry.status == StepStatus::Completed).then_some(entry.output).flatten());
+            }
+            Found::Never => return run.never().await,
+            Found::Open(entry) => entry.due_at,
+            Found::New => {
+                run.check_bounds()?;
+                let _executing = run.executing();
+                let mut row = row(place, *kind, name, *shape);
+                row.status = StepStatus::Waiting;
+                row.due_in = limit;
+                row.event = Some((name.clone(), key.clone()));
+                run.record(row).await?.due_at
+            }
+        };
+        let mut arrivals = run.arrivals();
+        loop {
+            arrivals.borrow_and_update();
+            {
+                let _executing = run.executing();
+                let found = run.store.find_event(*kind, name, key, &run.claimed_events()).await?;
+                if let Some(event) = found.filter(|event| run.claim_event(event.id)) {
+                    return self.consume(run, event).await.map(Some);
+                }
+                if due_at.is_some_and(|due_at| run.left(due_at).is_zero()) {
+                    let mut row = row(place, *kind, name, *shape);
+                    row.status = StepStatus::Skipped;
+                    row.number = Some(run.next_number());
+                    row.event = Some((name.clone(), key.clone()));
+                    note_end(run.record(row).await?)?;
+                    return Ok(None);
+                }
+            }
+            let _waiting = run.waiting(&place.position, due_at);
+            let left = due_at.map_or(WAIT_MAX, |due_at| run.left(due_at));
+            tokio::select! {
+                // The sender lives as long as the run.
+                _ = arrivals.changed() => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+
+    async fn consume(&self, run: &Arc<ActiveRun>, event: TakenEvent) -> Result<String> {
+        let mut row = row(&self.place, self.kind, &self.name, self.shape);
+        row.number = Some(run.next_number());
+        row.event = Some((self.name.clone(), self.key.clone()));
+        row.event_id = Some(event.id);
+        row.output = Some(event.payload.clone());
+        note_end(run.record(row).await?)?;
+        Ok(event.payload)
+    }
+}
+
+/// The row of a wait that has ended.
+pub(super) fn row(place: &Place, kind: StepKind, name: &str, shape: u64) -> StepRow {
+    StepRow {
+        position: place.position.clone(),
+        kind,
+        status: StepStatus::Completed,
+        name: name.to_owned(),
+        shape,
+        attempts: 1,
+        number: None,
+        input: None,
+        output: None,
+        error: None,
+        elapsed: Duration::ZERO,
+        due_in: None,
+        event: None,
+        event_id: None,
+        awaits: None,
+    }
+}
+
+fn ended(entry: &JournalEntry) -> Result<()> {
+    Branch::current()?.ended(entry.finished_at);
+    Ok(())
+}
+
+fn note_end(recorded: Recorded) -> Result<()> {
+    Branch::current()?.ended(recorded.finished_at);
+    Ok(())
+}
