@@ -27,6 +27,7 @@ pub mod telemetry;
 #[doc(hidden)]
 pub mod test_signals;
 pub mod tree;
+pub mod workflow;
 
 pub use app::Result;
 pub use forge_app_macros::{

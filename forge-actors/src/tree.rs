@@ -42,6 +42,8 @@ use crate::subsystem::{
 };
 use crate::supervise::{ChildSpec, Root, RootExit, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::subsystem::TelemetrySubsystem;
+use crate::workflow::starter::subsystem::WorkflowStarterSubsystem;
+use crate::workflow::subsystem::WorkflowSubsystem;
 
 /// The subsystems of a node, in start order. A new one is a folder, its `mod` in `lib.rs` and a line here.
 pub static SUBSYSTEMS: &[SubsystemEntry] = &[
@@ -52,12 +54,14 @@ pub static SUBSYSTEMS: &[SubsystemEntry] = &[
     SubsystemEntry::of::<JobEndsSubsystem>(),
     SubsystemEntry::of::<JobDispatcherSubsystem>(),
     SubsystemEntry::of::<JobBufferSubsystem>(),
+    SubsystemEntry::of::<WorkflowStarterSubsystem>(),
     SubsystemEntry::of::<FunctionSubsystem>(),
     SubsystemEntry::of::<ClusterSubsystem>(),
     SubsystemEntry::of::<DashboardSubsystem>(),
     SubsystemEntry::of::<ReactorSubsystem>(),
     SubsystemEntry::of::<JobSubsystem>(),
     SubsystemEntry::of::<CronSubsystem>(),
+    SubsystemEntry::of::<WorkflowSubsystem>(),
     SubsystemEntry::of::<GatewaySubsystem>(),
 ];
 

@@ -95,7 +95,7 @@ impl Contract {
 pub fn build_hash(catalog: &Catalog) -> String {
     let is_job = |registration: &Registration| match registration.meta.kind() {
         KindName::Job | KindName::Cron => true,
-        KindName::Query | KindName::Mutation | KindName::Action => false,
+        KindName::Query | KindName::Mutation | KindName::Action | KindName::Workflow => false,
     };
     let jobs: Vec<_> = catalog.iter().filter(|(_, registration)| is_job(registration)).collect();
     let definitions: Vec<_> = jobs.iter().map(|(_, registration)| registration.signature.args).collect();
@@ -114,7 +114,7 @@ impl Audience {
     fn hears(self, name: &str, meta: &Meta) -> bool {
         let is_function = match meta.kind() {
             KindName::Query | KindName::Mutation | KindName::Action => true,
-            KindName::Job | KindName::Cron => false,
+            KindName::Job | KindName::Cron | KindName::Workflow => false,
         };
         is_function && meta.access != Access::Internal && is_system(name) == (self == Self::System)
     }

@@ -195,6 +195,8 @@ pub enum InterestOf {
     LiveQueries,
     /// The watcher of ends: the table of jobs' progress, while calls wait for a job.
     JobEnds,
+    /// The claimer of workflows: ready runs and events.
+    Workflows,
     /// The settler: the table of jobs' progress, since its node has led `job_ends`.
     Settler,
 }

@@ -57,7 +57,7 @@ mod ping_pace;
 mod pool;
 pub mod runs;
 pub mod session;
-mod session_name;
+pub(crate) mod session_name;
 mod shared;
 pub mod signals;
 pub mod state;

@@ -39,6 +39,11 @@ pub(super) fn short_id(node: NodeId) -> String {
     id[id.len() - ID_DIGITS..].to_owned()
 }
 
+/// The end of the names of all sessions of a node.
+pub(crate) fn session_suffix(node: NodeId) -> String {
+    format!(" #{}", short_id(node))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -211,7 +211,7 @@ fn read_waited(row: &PgRow) -> Result<WaitedJob, Fault> {
 ///
 /// # Errors
 /// `PAYLOAD_TOO_LARGE` when their results are larger together than [`RESULTS_BYTES_MAX`].
-pub(super) async fn ends(db: &Db, jobs: &[JobId]) -> Result<HashMap<JobId, JobEnd>, Fault> {
+pub(crate) async fn ends(db: &Db, jobs: &[JobId]) -> Result<HashMap<JobId, JobEnd>, Fault> {
     let (mut ends, mut bytes) = (HashMap::new(), 0);
     for part in jobs.chunks(RESULTS_READ_MAX) {
         let list = sqlx::query(include_str!("sql/list_outcomes_of_jobs.sql")).bind(part);

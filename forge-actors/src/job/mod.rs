@@ -163,6 +163,7 @@ use ageing::Ageing;
 use claimer::Claimer;
 use config::JobConfig;
 use counter::Counter;
+pub(crate) use dependencies::ends as ends_of;
 pub use history_expiry::JOB_MAINTENANCE;
 use history_expiry::OldHistory;
 pub use inline::RanAttempt;

@@ -63,3 +63,149 @@
 //! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed and
 //! not recorded is executed again. A row that the database refuses is found by halving its batch, and fails
 //! its own step.
+//!
+//! ```text
+//!   workflows (one_for_one)
+//!   ├ recorder     writes steps, those of different runs in one commit
+//!   ├ leaver       writes how runs leave: they wait, are parked, or are to be claimed again
+//!   ├ ender        writes how runs end
+//!   ├ instances    an actor for each run that is active (dynamic)
+//!   ├ lease        holds the lease of this node, looks what has come for its runs
+//!   ├ router       wakes runs for which events have come
+//!   ├ rescuer      takes over the runs of lost nodes
+//!   ├ run_expiry   deletes old runs and events, while this node leads `workflows`
+//!   └ claimer      claims runs that are due, starts their actors
+//! ```
+
+mod activation;
+mod batches;
+mod claimer;
+pub mod config;
+mod expiry;
+pub mod insert;
+mod instance;
+pub mod job_end;
+mod lease;
+mod messages;
+pub mod paths;
+mod rescuer;
+mod router;
+mod run_store;
+mod shared;
+pub mod signals;
+pub mod starter;
+mod store;
+pub mod subsystem;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+
+use crate::app::new_job::InsertJob;
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::function::Functions;
+use crate::kernel::ids::NodeId;
+use crate::kernel::merge_slot::MergeSlot;
+use crate::leader::{self, Term};
+use crate::supervise::{ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec};
+
+use self::paths::{ENDER, EXPIRY, INSTANCES, LEAVER, RECORDER, WORKFLOWS};
+use batches::Batches;
+use claimer::Claimer;
+use config::WorkflowConfig;
+use expiry::OldRuns;
+use lease::LeaseKeeper;
+use rescuer::Rescuer;
+use router::Router;
+use shared::{Ender, Leaver, Recorder, WorkflowShared, WriterDeps};
+use store::WorkflowStore;
+
+/// Executes the runs of one node. Cheap to clone; every clone is a handle of the same subsystem.
+#[derive(Clone)]
+pub struct Workflows {
+    shared: Arc<WorkflowShared>,
+}
+
+/// What the workflow subsystem needs of the node.
+pub struct WorkflowDeps {
+    /// Runs are claimed for this node.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub node_name: String,
+    /// The database of the runs.
+    pub database: Database,
+    /// Executes the functions.
+    pub functions: Functions,
+    /// Writes the jobs that runs dispatch.
+    pub jobs: Arc<dyn InsertJob>,
+    /// Wakes claimer and router.
+    pub hints: HintHub,
+    /// Terms of [`WORKFLOW_MAINTENANCE`](expiry::WORKFLOW_MAINTENANCE).
+    pub terms: watch::Receiver<Option<Term>>,
+    /// Section `[workflows]`.
+    pub config: WorkflowConfig,
+}
+
+impl Workflows {
+    /// Makes the subsystem and its supervisor, which the caller puts into the tree.
+    pub fn new(deps: WorkflowDeps) -> (Self, ChildSpec) {
+        let WorkflowDeps { node, node_name, database, functions, jobs, hints, terms, config } = deps;
+        let store = WorkflowStore::new(database.clone());
+        let (lease, holds) = watch::channel(None);
+        let writer =
+            || WriterDeps { store: store.clone(), lease: holds.clone(), retention: config.retention };
+        let (recorder, recorder_child) = Batches::spec(&RECORDER, Recorder(writer()));
+        let (leaver, leaver_child) = Batches::spec(&LEAVER, Leaver(writer()));
+        let (ender, ender_child) = Batches::spec(&ENDER, Ender(writer()));
+        let (instances_child, instances) =
+            ChildSpec::dynamic(INSTANCES.id(), DynamicSpec::new(config.active_max as usize + 1));
+        let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
+        let (lease_mailbox, lease_keeper) = Mailbox::of::<LeaseKeeper>();
+        let (router_mailbox, router) = Mailbox::of::<Router>();
+        let shared = Arc::new(WorkflowShared {
+            node,
+            node_name,
+            store,
+            database: database.clone(),
+            functions,
+            jobs,
+            hints,
+            config: config.clone(),
+            lease,
+            active: DashMap::new(),
+            held: DashMap::new(),
+            places: AtomicUsize::new(0),
+            given_back: MergeSlot::new(),
+            next_due: MergeSlot::new(),
+            has_suspect: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            recorder,
+            leaver,
+            ender,
+            claimer,
+            lease_keeper,
+            router,
+        });
+        let children = vec![
+            recorder_child,
+            leaver_child,
+            ender_child,
+            instances_child,
+            LeaseKeeper::spec(Arc::clone(&shared), lease_mailbox),
+            Router::spec(Arc::clone(&shared), router_mailbox),
+            Rescuer::spec(Arc::clone(&shared)),
+            leader::expiry(&EXPIRY, database, terms, OldRuns(config)),
+            Claimer::spec(Arc::clone(&shared), instances, claimer_mailbox),
+        ];
+        let spec = SupervisorSpec::new(Strategy::OneForOne, children);
+        (Self { shared }, ChildSpec::supervisor(WORKFLOWS.id(), spec))
+    }
+
+    /// How many runs are active on this node.
+    pub fn active(&self) -> usize {
+        self.shared.active.len()
+    }
+}

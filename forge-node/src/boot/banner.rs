@@ -74,6 +74,7 @@ impl Banner {
             actions: count(KindName::Action),
             jobs: count(KindName::Job),
             crons: count(KindName::Cron),
+            workflows: count(KindName::Workflow),
             migrations_applied: storage.migrations,
             dashboard,
             dashboard_signs_in: dashboard_code.is_some(),
@@ -115,8 +116,8 @@ impl Banner {
         }
         let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
         lines.push(labelled("node", &format!("{}: {}", self.node, roles.join(", "))));
-        if self.jobs + self.crons == 0 && self.roles.contains(&Role::Worker) {
-            lines.push(labelled("idle", "worker: the application has no jobs"));
+        if self.jobs + self.crons + self.workflows == 0 && self.roles.contains(&Role::Worker) {
+            lines.push(labelled("idle", "worker: the application has no jobs and no workflows"));
         }
         let note = "(forge-node functions)";
         lines.extend(noted("functions", &self.functions(), note, |note| palette.dim(note)));
@@ -133,6 +134,7 @@ impl Banner {
             (self.actions, "action", "actions"),
             (self.jobs, "job", "jobs"),
             (self.crons, "cron", "crons"),
+            (self.workflows, "workflow", "workflows"),
         ];
         let counted = kinds.iter().filter(|(count, ..)| *count > 0);
         let counted: Vec<_> = counted.map(|(count, one, many)| plural(*count, one, many)).collect();

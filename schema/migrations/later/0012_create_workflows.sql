@@ -108,6 +108,7 @@ COMMENT ON COLUMN forge_workflow_steps.number IS 'The order in which steps have 
 COMMENT ON COLUMN forge_workflow_steps.failures IS 'Failed attempts, the last ones: when, and why.';
 COMMENT ON COLUMN forge_workflow_steps.event_id IS 'The event that was consumed; an event is consumed once by a run.';
 CREATE INDEX forge_workflow_steps_event ON forge_workflow_steps (event, event_key) WHERE status = 'waiting' AND event IS NOT NULL;
+CREATE UNIQUE INDEX forge_workflow_steps_consumed ON forge_workflow_steps (run_id, event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX forge_workflow_steps_awaits ON forge_workflow_steps (awaits) WHERE status = 'waiting' AND awaits IS NOT NULL;
 
 CREATE TABLE forge_workflow_history (

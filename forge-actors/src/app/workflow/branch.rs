@@ -22,7 +22,8 @@ thread_local! {
 }
 
 /// A sequence of steps.
-pub(crate) struct Branch {
+#[doc(hidden)]
+pub struct Branch {
     /// The position of the group and the number of the branch in it, with a dot behind; empty for the root.
     prefix: String,
     /// Positions that were given.
@@ -37,7 +38,8 @@ pub(crate) struct Branch {
 
 /// The position of a step, and the branch that it was made in.
 #[derive(Clone)]
-pub(crate) struct Place {
+#[doc(hidden)]
+pub struct Place {
     pub(super) position: String,
     pub(super) branch: Arc<Branch>,
 }
@@ -116,7 +118,8 @@ impl Drop for RunningInBranch {
 }
 
 /// Polls a future in a branch.
-pub(crate) struct InBranch<'a, T> {
+#[doc(hidden)]
+pub struct InBranch<'a, T> {
     branch: Arc<Branch>,
     future: BoxFuture<'a, T>,
 }

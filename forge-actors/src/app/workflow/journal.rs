@@ -155,9 +155,16 @@ pub struct JournalEntry {
     pub due_at: Option<Timestamp>,
     /// The run or job that it waits for.
     pub awaits: Option<uuid::Uuid>,
+    /// The position that its row has; `None` for one that a migration adds.
+    pub(crate) stored_at: Option<String>,
 }
 
 impl JournalEntry {
+    /// The position that its row has, whatever a migration has made of it.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.stored_at.as_deref()
+    }
+
     /// A step that a migration adds.
     pub(super) fn completed(position: String, name: &str, output: String) -> Self {
         Self {
@@ -173,6 +180,7 @@ impl JournalEntry {
             finished_at: None,
             due_at: None,
             awaits: None,
+            stored_at: None,
         }
     }
 }

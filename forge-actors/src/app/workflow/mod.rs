@@ -8,7 +8,8 @@
 //! are owned and what the rules of determinism are.
 
 mod attempt;
-pub(crate) mod branch;
+#[doc(hidden)]
+pub mod branch;
 mod child;
 mod context;
 pub mod emit;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ pub struct ActiveRun {
     activated: Instant,
     is_ending: bool,
     is_check: bool,
+    /// Nothing new begins.
+    is_stopping: AtomicBool,
     /// Steps that execute something, or are being recorded.
     executing: AtomicUsize,
     /// Steps that can do nothing but wait.
@@ -142,6 +145,7 @@ impl ActiveRun {
             activated: Instant::now(),
             is_ending,
             is_check,
+            is_stopping: AtomicBool::new(false),
             executing: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
             progress: slot,
@@ -196,6 +200,17 @@ impl ActiveRun {
         })
     }
 
+    /// Lets the function begin nothing new: what is under way ends, and then the function leaves.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Release);
+        self.wake();
+    }
+
+    /// Whether a completed step has something to be taken back.
+    pub fn has_compensations(&self) -> bool {
+        self.with(|progress| !progress.compensations.is_empty())
+    }
+
     /// The compensations of the steps that have completed, the last one first, without those that the journal
     /// has as ended.
     pub fn take_compensations(&self) -> Vec<Compensation> {
@@ -234,13 +249,18 @@ impl ActiveRun {
         std::future::pending().await
     }
 
+    /// True when nothing new may begin.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Acquire)
+    }
+
     pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.subscribe()
     }
 
     /// What the journal says about a step.
     pub(super) fn find(&self, place: &Place, wanted: StepIdentity<'_>) -> Found {
-        let is_passive = self.is_ending || self.is_check;
+        let is_passive = self.is_ending || self.is_check || self.is_stopping.load(Acquire);
         self.with(|progress| {
             if progress.divergence.is_some() {
                 return Found::Never;
@@ -372,6 +392,7 @@ pub(super) fn entry_of(row: &StepRow) -> JournalEntry {
         finished_at: None,
         due_at: None,
         awaits: row.awaits,
+        stored_at: None,
     }
 }
 

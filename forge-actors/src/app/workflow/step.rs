@@ -429,6 +429,9 @@ impl Execution<'_, '_> {
         }
         let mut troubled_since: Option<(Instant, u32)> = None;
         loop {
+            if self.run.is_stopping() {
+                return self.run.never().await;
+            }
             let _executing = self.run.executing();
             pause_point(Signal::WorkflowStepStarting, self.name).await;
             let began = Instant::now();

@@ -40,6 +40,7 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0009_add_job_dependencies.sql",
     "later/0010_create_job_buffers.sql",
     "later/0011_calm_idle_tables.sql",
+    "later/0012_create_workflows.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

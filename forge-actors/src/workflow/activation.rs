@@ -1,0 +1,514 @@
+//! One activation of a run, from its claim until it leaves this node.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::paths::WORKFLOWS;
+use super::run_store::HeldRun;
+use super::shared::{ActiveEntry, StopReason, WorkflowShared};
+use super::signals;
+use super::store::{ClaimedRun, End, EndStatus, Leave, RunRequest};
+use crate::app::Registration;
+use crate::app::job_failure::{CANCELLED, JobFailure};
+use crate::app::workflow::journal::JournalEntry;
+use crate::app::workflow::migration::JournalContents;
+use crate::app::workflow::run::RunProgress;
+use crate::app::workflow::saga::CompensationEnd;
+use crate::app::workflow::store::Activation as RunActivation;
+use crate::app::workflow::{ActiveRun, MigrationRegistration};
+use crate::function::FunctionEnd;
+use crate::kernel::error_chain::error_chain;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::{RequestId, RunId};
+use crate::kernel::invocation::{Caller, Identity, Invocation};
+use crate::kernel::trace::TraceContext;
+use crate::test_signals::{Step, pause_point};
+
+/// One activation of a run. Dropped before it has left, it gives the run back.
+pub(super) struct Activation {
+    shared: Arc<WorkflowShared>,
+    claimed: Option<ClaimedRun>,
+    id: RunId,
+    claim: i32,
+}
+
+impl Activation {
+    pub(super) fn new(shared: Arc<WorkflowShared>, claimed: ClaimedRun) -> Self {
+        let (id, claim) = (claimed.id, claimed.claim);
+        Self { shared, claimed: Some(claimed), id, claim }
+    }
+
+    /// Executes the run until it leaves this node.
+    pub(super) async fn run(mut self) {
+        let Some(claimed) = self.claimed.clone() else { return };
+        pause_point(Step::WorkflowActivating, &claimed.workflow).await;
+        match activate(&self.shared, &claimed).await {
+            Ok(()) => self.claimed = None,
+            Err(fault) => {
+                let error = error_chain(&fault);
+                tracing::warn!(run = %claimed.id, handler = %claimed.workflow, error, "activation failed; the run is claimed again");
+            }
+        }
+    }
+}
+
+impl Drop for Activation {
+    fn drop(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let given_back = self.claimed.take();
+        if let Some(claimed) = &given_back {
+            shared.active.remove_if(&claimed.id, |_, entry| entry.claim == claimed.claim);
+        }
+        match given_back {
+            Some(claimed) => shared.give_back(claimed),
+            None => shared.leave_place(self.id, self.claim),
+        }
+    }
+}
+
+/// The code that executes a run.
+enum RunCode {
+    /// The function of its version.
+    Linked(&'static Registration),
+    /// The function of a newer version, after this migration.
+    Migrated(&'static Registration, &'static MigrationRegistration),
+}
+
+fn code_of(shared: &WorkflowShared, claimed: &ClaimedRun) -> Option<RunCode> {
+    let catalog = shared.functions.catalog();
+    if let Some(registration) = catalog.workflow(&claimed.workflow, claimed.version) {
+        return Some(RunCode::Linked(registration));
+    }
+    let (_, _, migration) = catalog
+        .workflow_migrations()
+        .find(|(name, from, _)| *name == claimed.workflow && *from == claimed.version)?;
+    let registration = catalog.workflow(&claimed.workflow, migration.to)?;
+    Some(RunCode::Migrated(registration, migration))
+}
+
+/// Executes the function of a run, and writes what becomes of the run.
+async fn activate(shared: &Arc<WorkflowShared>, claimed: &ClaimedRun) -> Result<(), Fault> {
+    let mut claimed = claimed.clone();
+    let mut entries = match claimed.claim {
+        // What was never claimed has recorded nothing.
+        1 => Vec::new(),
+        _ => shared.store.journals(&[claimed.id]).await?.remove(&claimed.id).unwrap_or_default(),
+    };
+    let registration = match code_of(shared, &claimed) {
+        Some(RunCode::Linked(registration)) => registration,
+        Some(RunCode::Migrated(registration, migration)) => {
+            match migrate(shared, &mut claimed, std::mem::take(&mut entries), migration).await? {
+                Some(migrated) => entries = migrated,
+                None => return Ok(()),
+            }
+            registration
+        }
+        None => return Err(Fault::internal("a run was claimed that this binary has no code for")),
+    };
+    let active = ActiveActivation::enter(shared, claimed, entries, registration);
+    active.run().await
+}
+
+/// Migrates the journal of a run, and writes it. `None`: the run was parked, since its migration has failed.
+async fn migrate(
+    shared: &Arc<WorkflowShared>,
+    claimed: &mut ClaimedRun,
+    mut entries: Vec<JournalEntry>,
+    migration: &'static MigrationRegistration,
+) -> Result<Option<Vec<JournalEntry>>, Fault> {
+    entries.sort_by(|one, other| position_parts(&one.position).cmp(&position_parts(&other.position)));
+    let before: Vec<JournalEntry> = entries.clone();
+    let input = serde_json::from_str(&claimed.input).map_err(Fault::internal)?;
+    let migrated = match (migration.migrate)(JournalContents { input, entries }) {
+        Ok(migrated) => migrated,
+        Err(fault) => {
+            let text = format!(
+                "the migration from version {} to {} has failed: {}",
+                migration.from,
+                migration.to,
+                fault.message()
+            );
+            let error = JobFailure::json_of(&Fault::new(fault.code(), text))?;
+            let progress =
+                RunProgress { divergence: None, due_at: None, steps: before.len(), journal_bytes: 0 };
+            leave(shared, claimed, "diverged", &progress, Some(error), false).await;
+            return Ok(None);
+        }
+    };
+    let Some(lease) = shared.living_lease() else { return Ok(None) };
+    let input = migrated.input.to_string();
+    if !shared.store.migrate(lease, claimed, migration.to, &input, &before, &migrated.entries).await? {
+        return Ok(None);
+    }
+    tracing::info!(run = %claimed.id, handler = %claimed.workflow, from = migration.from, to = migration.to, "run migrated");
+    (claimed.version, claimed.input) = (migration.to, input);
+    Ok(Some(migrated.entries))
+}
+
+/// The parts of a position, as numbers: `10` comes after `9`.
+pub(super) fn position_parts(position: &str) -> Vec<u32> {
+    position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+}
+
+async fn leave(
+    shared: &Arc<WorkflowShared>,
+    claimed: &ClaimedRun,
+    status: &'static str,
+    progress: &RunProgress,
+    error: Option<String>,
+    answers_request: bool,
+) {
+    pause_point(Step::WorkflowLeaving, &claimed.workflow).await;
+    let wakes = shared.active.get(&claimed.id).map_or(claimed.wakes, |entry| entry.wakes);
+    let row = Leave {
+        run: claimed.id,
+        claim: claimed.claim,
+        status,
+        due_at: progress.due_at,
+        wakes,
+        error,
+        steps: progress.steps,
+        journal_bytes: progress.journal_bytes,
+        answers_request,
+    };
+    match shared.leaver.submit(row).await {
+        Ok(Some(())) => {
+            if let Some(due_at) = progress.due_at {
+                shared.due_soon(due_at, claimed.now);
+            }
+        }
+        Ok(None) => tracing::debug!(run = %claimed.id, "a run that left was not held any more"),
+        Err(fault) => {
+            let error = error_chain(&fault);
+            tracing::error!(run = %claimed.id, handler = %claimed.workflow, error, "a run could not leave; it is claimed again when the lease ends");
+        }
+    }
+}
+
+/// An activation whose function is executed.
+struct ActiveActivation {
+    shared: Arc<WorkflowShared>,
+    claimed: ClaimedRun,
+    registration: &'static Registration,
+    run: Arc<ActiveRun>,
+    stop: watch::Receiver<Option<StopReason>>,
+    began: Instant,
+}
+
+impl Drop for ActiveActivation {
+    fn drop(&mut self) {
+        self.shared.active.remove_if(&self.claimed.id, |_, entry| entry.claim == self.claimed.claim);
+    }
+}
+
+impl ActiveActivation {
+    fn enter(
+        shared: &Arc<WorkflowShared>,
+        claimed: ClaimedRun,
+        entries: Vec<JournalEntry>,
+        registration: &'static Registration,
+    ) -> Self {
+        let held = HeldRun::new(Arc::clone(shared), &claimed);
+        let activation = RunActivation {
+            id: claimed.id,
+            workflow: claimed.workflow.clone(),
+            version: claimed.version,
+            began_at: claimed.begun_at,
+            now: claimed.now,
+            entries,
+            is_ending: claimed.ending.is_some(),
+            is_check: false,
+            attributes: claimed.attributes.clone(),
+        };
+        let run = ActiveRun::new(activation, Arc::new(held));
+        let (stop, stopping) = watch::channel(None);
+        let entry = ActiveEntry { claim: claimed.claim, run: Arc::clone(&run), stop, wakes: claimed.wakes };
+        if let Some(request) = claimed.request {
+            entry.stop_for(StopReason::Requested(request));
+        }
+        shared.active.insert(claimed.id, entry);
+        Self {
+            shared: Arc::clone(shared),
+            claimed,
+            registration,
+            run,
+            stop: stopping,
+            began: Instant::now(),
+        }
+    }
+
+    async fn run(mut self) -> Result<(), Fault> {
+        let invocation = self.invocation()?;
+        let timer = self.watch_deadline();
+        let end = {
+            let functions = &self.shared.functions;
+            let run = Arc::clone(&self.run);
+            let lost = lost(self.stop.clone());
+            functions.workflow(&WORKFLOWS, self.registration, invocation.clone(), run, lost).await
+        };
+        drop(timer);
+        signals::activation_ended(&self.claimed.workflow, self.began.elapsed());
+        let stop = *self.stop.borrow();
+        match stop {
+            Some(StopReason::Lost) => return Ok(()),
+            Some(StopReason::Outdated) => {
+                self.leave("ready", &self.run.progress(false), None, false).await;
+                return Ok(());
+            }
+            _ => {}
+        }
+        if let Some(ending) = self.claimed.ending {
+            return self.compensate(invocation, ending, None).await;
+        }
+        match end {
+            FunctionEnd::Returned(output) => self.returned(invocation, output).await,
+            FunctionEnd::Continued(args) => self.continued(invocation, args).await,
+            FunctionEnd::Failed(fault) => {
+                let progress = self.run.progress(true);
+                if progress.divergence.is_some() {
+                    return self.diverged(&progress).await;
+                }
+                self.end_badly(invocation, EndStatus::Failed, JobFailure::json_of(&fault)?).await
+            }
+            FunctionEnd::InvalidArguments(fault) => {
+                let text = format!("the arguments do not fit this version: {}", fault.message());
+                let error = JobFailure::json_of(&Fault::new(Code::Conflict, text))?;
+                self.leave("diverged", &self.run.progress(false), Some(error), false).await;
+                Ok(())
+            }
+            FunctionEnd::Left | FunctionEnd::Interrupted => self.left(invocation, stop).await,
+        }
+    }
+
+    /// The function only waits, or was stopped.
+    async fn left(&mut self, invocation: Invocation, stop: Option<StopReason>) -> Result<(), Fault> {
+        let progress = self.run.progress(false);
+        if progress.divergence.is_some() {
+            return self.diverged(&progress).await;
+        }
+        match stop {
+            Some(StopReason::Requested(RunRequest::Cancel)) => {
+                let error = cancelled()?;
+                self.end_badly(invocation, EndStatus::Cancelled, error).await
+            }
+            Some(StopReason::TimedOut) => {
+                let fault = Fault::new(Code::Timeout, "the run has reached its time limit");
+                self.end_badly(invocation, EndStatus::Failed, JobFailure::json_of(&fault)?).await
+            }
+            Some(StopReason::Requested(RunRequest::Pause)) => {
+                self.leave("paused", &progress, None, true).await;
+                Ok(())
+            }
+            Some(StopReason::Drain) => {
+                self.leave("ready", &progress, None, false).await;
+                Ok(())
+            }
+            None | Some(StopReason::Lost | StopReason::Outdated) => {
+                self.leave("waiting", &progress, None, false).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn returned(&mut self, invocation: Invocation, output: bytes::Bytes) -> Result<(), Fault> {
+        let progress = self.run.progress(true);
+        if progress.divergence.is_some() {
+            return self.diverged(&progress).await;
+        }
+        let output = String::from_utf8(output.into()).map_err(Fault::internal)?;
+        if self.end(EndStatus::Completed, Some(output), None, &progress).await? {
+            return Ok(());
+        }
+        // A person has asked for the run to be cancelled before it ended, or it is not held any more.
+        let error = cancelled()?;
+        self.end_badly(invocation, EndStatus::Cancelled, error).await
+    }
+
+    async fn continued(&mut self, invocation: Invocation, args: String) -> Result<(), Fault> {
+        let progress = self.run.progress(true);
+        if progress.divergence.is_some() {
+            return self.diverged(&progress).await;
+        }
+        pause_point(Step::WorkflowStarting, &self.claimed.workflow).await;
+        let Some(lease) = self.shared.living_lease() else { return Ok(()) };
+        let continued = self.shared.store.continue_as(lease, self.shared.config.retention, &self.claimed, &args, &progress).await?;
+        if continued {
+            self.shared.run_ready();
+            return Ok(());
+        }
+        let error = cancelled()?;
+        self.end_badly(invocation, EndStatus::Cancelled, error).await
+    }
+
+    async fn diverged(&self, progress: &RunProgress) -> Result<(), Fault> {
+        let Some(divergence) = &progress.divergence else { return Ok(()) };
+        tracing::error!(run = %self.claimed.id, handler = %self.claimed.workflow, version = self.claimed.version, %divergence, "the code does not fit the journal of the run; it is parked");
+        signals::diverged(&self.claimed.workflow);
+        let fault = Fault::new(Code::Conflict, divergence.to_string())
+            .with_details(serde_json::to_value(divergence).map_err(Fault::internal)?);
+        self.leave("diverged", progress, Some(JobFailure::json_of(&fault)?), false).await;
+        Ok(())
+    }
+
+    /// Takes back what has completed, and ends the run.
+    async fn end_badly(
+        &mut self,
+        invocation: Invocation,
+        ending: EndStatus,
+        error: String,
+    ) -> Result<(), Fault> {
+        self.compensate(invocation, ending, Some(error)).await
+    }
+
+    /// Runs the compensations that are left. `error` says why when that is not written yet.
+    async fn compensate(
+        &mut self,
+        invocation: Invocation,
+        ending: EndStatus,
+        error: Option<String>,
+    ) -> Result<(), Fault> {
+        let progress = self.run.progress(false);
+        if progress.divergence.is_some() {
+            return self.diverged(&progress).await;
+        }
+        if self.run.has_compensations() {
+            if let Some(error) = &error {
+                let Some(lease) = self.shared.living_lease() else { return Ok(()) };
+                let held = (self.claimed.id, self.claimed.claim);
+                if !self.shared.store.begin_ending(lease, held, ending, error).await? {
+                    return Ok(());
+                }
+                self.claimed.ending = Some(ending);
+            }
+            let (functions, run) = (&self.shared.functions, Arc::clone(&self.run));
+            let compensating = functions.compensate(&WORKFLOWS, self.registration, invocation, run);
+            let end = tokio::select! {
+                biased;
+                end = compensating => end?,
+                () = lost_or_drained(self.stop.clone()) => {
+                    let progress = self.run.progress(false);
+                    self.leave("ready", &progress, None, false).await;
+                    return Ok(());
+                }
+            };
+            let mut progress = self.run.progress(false);
+            match end {
+                CompensationEnd::Done => {}
+                CompensationEnd::Waits(due_at) => {
+                    progress.due_at = Some(due_at);
+                    self.leave("waiting", &progress, None, false).await;
+                    return Ok(());
+                }
+                CompensationEnd::Failed { name, fault } => {
+                    tracing::error!(run = %self.claimed.id, handler = %self.claimed.workflow, step = name, error = error_chain(&fault), "compensation failed; a person has to retry or skip it");
+                    signals::compensation_failed(&self.claimed.workflow);
+                    self.leave("compensation_failed", &progress, None, false).await;
+                    return Ok(());
+                }
+            }
+        }
+        let progress = self.run.progress(false);
+        self.end(ending, None, error, &progress).await?;
+        Ok(())
+    }
+
+    /// Ends the run. False when it must not complete, or is not held any more.
+    async fn end(
+        &self,
+        status: EndStatus,
+        output: Option<String>,
+        error: Option<String>,
+        progress: &RunProgress,
+    ) -> Result<bool, Fault> {
+        pause_point(Step::WorkflowLeaving, &self.claimed.workflow).await;
+        let row = End {
+            run: self.claimed.id,
+            claim: self.claimed.claim,
+            status,
+            output,
+            error,
+            steps: progress.steps,
+            journal_bytes: progress.journal_bytes,
+            expected: self.claimed.ending,
+        };
+        let Some(ended) = self.shared.ender.submit(row).await? else { return Ok(false) };
+        signals::ended(&self.claimed.workflow, status.as_str());
+        if ended.is_awaited {
+            self.shared.events_ready();
+        }
+        if status != EndStatus::Completed && self.shared.store.cancel_children(&[self.claimed.id]).await? > 0 {
+            self.shared.run_ready();
+        }
+        Ok(true)
+    }
+
+    async fn leave(
+        &self,
+        status: &'static str,
+        progress: &RunProgress,
+        error: Option<String>,
+        answers_request: bool,
+    ) {
+        leave(&self.shared, &self.claimed, status, progress, error, answers_request).await;
+    }
+
+    /// Stops the run when its time limit passes.
+    fn watch_deadline(&self) -> Option<AbortOnDrop> {
+        let deadline_at = self.claimed.deadline_at.filter(|_| self.claimed.ending.is_none())?;
+        let left = (deadline_at - self.claimed.now).to_std().unwrap_or_default();
+        let (shared, run, claim) = (Arc::clone(&self.shared), self.claimed.id, self.claimed.claim);
+        Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(left).await;
+            if let Some(entry) = shared.active.get(&run).filter(|entry| entry.claim == claim) {
+                entry.stop_for(StopReason::TimedOut);
+            }
+        })))
+    }
+
+    fn invocation(&self) -> Result<Invocation, Fault> {
+        let ClaimedRun { id, workflow, input, identity, trace, .. } = &self.claimed;
+        let identity: Option<Identity> =
+            identity.as_deref().map(serde_json::from_str).transpose().map_err(Fault::internal)?;
+        let trace = trace.as_deref().and_then(TraceContext::parse);
+        Ok(Invocation {
+            id: RequestId::from_uuid(*id.as_uuid()),
+            name: workflow.as_str().into(),
+            args: input.clone().into(),
+            caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
+            trace: trace.map_or_else(TraceContext::new_root, |trace| trace.child()),
+            deadline: None,
+            idempotency_key: None,
+        })
+    }
+}
+
+type AbortOnDrop = tokio_util::task::AbortOnDropHandle<()>;
+
+fn cancelled() -> Result<String, Fault> {
+    let failure = JobFailure {
+        code: CANCELLED.to_owned(),
+        message: "the run was cancelled".to_owned(),
+        details: None,
+        is_own: false,
+    };
+    serde_json::to_string(&failure).map_err(Fault::internal)
+}
+
+/// Waits until the lease is lost, or the journal is not what the activation believes.
+async fn lost(mut stop: watch::Receiver<Option<StopReason>>) {
+    let is_lost = |stop: &Option<StopReason>| matches!(stop, Some(StopReason::Lost | StopReason::Outdated));
+    // The sender is in the table of active runs, from which only this activation removes it.
+    if stop.wait_for(is_lost).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Waits until the lease is lost or the node stops.
+async fn lost_or_drained(mut stop: watch::Receiver<Option<StopReason>>) {
+    let is_end = |stop: &Option<StopReason>| matches!(stop, Some(StopReason::Lost | StopReason::Drain));
+    if stop.wait_for(is_end).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,262 @@
+//! The claimer: claims runs that are due, as many as there are places, and starts an actor for each.
+//!
+//! New runs, runs that were woken and runs of lost nodes are claimed alike, in the order of the times at which
+//! they became due.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::instance::Instance;
+use super::messages::{ClaimerMessage, LeaseMessage, RouterMessage};
+use super::paths::CLAIMER;
+use super::shared::{StopReason, WorkflowShared};
+use super::store::{ClaimedRun, FoundWork};
+use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
+use crate::change::{InterestOf, TopicKind, TopicSet};
+use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{millis, secs};
+use crate::supervise::{Actor, ActorError, ChildSpec, Children, Context, Mailbox, Shutdown, Timer};
+
+/// Runs of one claim.
+const CLAIM_MAX: usize = 100;
+/// A claim that brought so many runs shows that they come in faster than claims can be sent.
+const GATHER_FROM: usize = 3;
+/// How long the next runs gather then.
+const GATHER: Duration = millis(2);
+/// Between two attempts to reach a database that does not answer.
+const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
+/// Time for an actor of a run to start.
+const START_LIMIT: Duration = secs(5);
+
+pub(super) struct Claimer {
+    pub(super) shared: Arc<WorkflowShared>,
+    pub(super) instances: Children,
+    names: Vec<String>,
+    versions: Vec<i32>,
+}
+
+pub(super) struct ClaimerState {
+    is_claiming: bool,
+    is_polling: bool,
+    /// A run became ready while a claim was under way, or may be due.
+    has_work: bool,
+    failures: u32,
+    gather: Option<Timer>,
+    pause: Option<Timer>,
+    _poll: Timer,
+    /// The next run that is due before the next poll, or a lease that is to be looked at.
+    due: Option<Timer>,
+    /// The next run that is due of those that have left.
+    next_due: Option<Timer>,
+    last_size: usize,
+}
+
+impl Claimer {
+    pub(super) fn spec(
+        shared: Arc<WorkflowShared>,
+        instances: Children,
+        mailbox: Mailbox<ClaimerMessage>,
+    ) -> ChildSpec {
+        let catalog = shared.functions.catalog();
+        let linked = catalog.workflows().map(|(name, version, _)| (name.to_owned(), version));
+        let migrated = catalog.workflow_migrations().map(|(name, from, _)| (name.to_owned(), from));
+        let (names, versions): (Vec<_>, Vec<_>) = linked
+            .chain(migrated)
+            .map(|(name, version)| (name, i32::try_from(version).unwrap_or(i32::MAX)))
+            .unzip();
+        let drain = shared.config.drain_timeout;
+        let make = move || Self {
+            shared: Arc::clone(&shared),
+            instances: instances.clone(),
+            names: names.clone(),
+            versions: versions.clone(),
+        };
+        let mut spec = ChildSpec::with_mailbox(CLAIMER.id(), mailbox, make);
+        spec.shutdown = Shutdown::Deadline(drain + secs(2));
+        spec
+    }
+
+    fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let is_away = state.pause.is_some() || state.gather.is_some();
+        if self.names.is_empty() || state.is_claiming || is_away || !state.has_work {
+            return;
+        }
+        let places = self.shared.free_places();
+        if places == 0 || self.shared.is_draining.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(lease) = self.shared.living_lease() else {
+            return self.shared.lease_keeper.notify(LeaseMessage::Wanted);
+        };
+        (state.is_claiming, state.has_work) = (true, false);
+        let (shared, limit) = (Arc::clone(&self.shared), places.min(CLAIM_MAX));
+        let (names, versions) = (self.names.clone(), self.versions.clone());
+        state.last_size = limit;
+        cx.spawn_message("claim", async move {
+            ClaimerMessage::Claimed(shared.store.claim(lease, &names, &versions, limit).await)
+        });
+    }
+
+    fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        if state.is_polling || state.pause.is_some() {
+            return;
+        }
+        state.is_polling = true;
+        let shared = Arc::clone(&self.shared);
+        let (names, versions) = (self.names.clone(), self.versions.clone());
+        cx.spawn_message("poll", async move {
+            let suspect = super::lease::SUSPECT_AFTER;
+            ClaimerMessage::Found(shared.store.find_work(&names, &versions, shared.node, suspect).await)
+        });
+    }
+
+    fn found(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, found: FoundWork) {
+        if found.has_events {
+            self.shared.router.notify(RouterMessage::EventsReady);
+        }
+        if found.next_suspect.is_some_and(|suspect| suspect.is_zero()) {
+            self.shared.has_suspect.store(true, Ordering::Release);
+        }
+        state.has_work |= found.next_due.is_some_and(|due| due.is_zero());
+        let soon = [found.next_due, found.next_suspect].into_iter().flatten();
+        let next = soon.filter(|wait| !wait.is_zero() && *wait < self.shared.config.poll_interval).min();
+        state.due = next.map(|wait| cx.send_after(wait + millis(1), ClaimerMessage::Poll));
+    }
+
+    async fn claimed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, runs: Vec<ClaimedRun>) {
+        let count = runs.len();
+        for run in runs {
+            self.shared.places.fetch_add(1, Ordering::AcqRel);
+            self.shared.held.insert(run.id, run.claim);
+            let spec = Instance::spec(Arc::clone(&self.shared), run);
+            // An actor that does not start gives its run back when it is dropped.
+            if let Err(error) = self.instances.start_child(spec, START_LIMIT).await {
+                tracing::warn!(%error, "the actor of a run did not start; the run is claimed again");
+            }
+        }
+        if count >= state.last_size {
+            state.has_work = true;
+        } else {
+            // Runs that are due later are looked for once, and not at each poll.
+            self.poll(cx, state);
+        }
+        if count >= GATHER_FROM && count < CLAIM_MAX {
+            state.gather = Some(cx.send_after(GATHER, ClaimerMessage::RunReady));
+        }
+    }
+
+    /// Looks for runs when the next one is due that has left.
+    fn await_due(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let Some(due) = self.shared.next_due.get() else { return };
+        let wait = due.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            self.shared.next_due.try_take();
+            state.has_work = true;
+            state.next_due = None;
+        } else {
+            state.next_due = Some(cx.send_after(wait + millis(1), ClaimerMessage::DueSoon));
+        }
+    }
+
+    fn failed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, fault: &Fault) {
+        if state.failures == 0 {
+            tracing::warn!(error = error_chain(fault), "claiming runs failed; retrying");
+        }
+        state.has_work = true;
+        state.pause = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Poll));
+        state.failures = state.failures.saturating_add(1);
+    }
+}
+
+impl Actor for Claimer {
+    type Message = ClaimerMessage;
+    type State = ClaimerState;
+    const KIND: &'static str = "run_claimer";
+
+    async fn start(&self, cx: &Context<ClaimerMessage>) -> Result<ClaimerState, ActorError> {
+        self.shared.is_draining.store(false, Ordering::Release);
+        let hints = self.shared.hints.subscribe(TopicKind::Queues);
+        self.shared.hints.set_interest(
+            InterestOf::Workflows,
+            [WORKFLOWS_TOPIC, EVENTS_TOPIC].into_iter().map(Arc::<str>::from).collect::<TopicSet>(),
+        );
+        let (claimer, router) = (cx.address(), self.shared.router.clone());
+        cx.spawn("hints", async move {
+            loop {
+                let hint = hints.next().await;
+                let has = |name: &str| hint.topics.queues().any(|queue| &**queue == name);
+                if has(WORKFLOWS_TOPIC) {
+                    claimer.notify(ClaimerMessage::RunReady);
+                }
+                if has(EVENTS_TOPIC) {
+                    router.notify(RouterMessage::EventsReady);
+                }
+            }
+        });
+        cx.address().cast(ClaimerMessage::Poll)?;
+        Ok(ClaimerState {
+            is_claiming: false,
+            is_polling: false,
+            has_work: true,
+            failures: 0,
+            gather: None,
+            pause: None,
+            _poll: cx.send_every(self.shared.config.poll_interval, || ClaimerMessage::Poll),
+            due: None,
+            next_due: None,
+            last_size: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        cx: &Context<ClaimerMessage>,
+        message: ClaimerMessage,
+        state: &mut ClaimerState,
+    ) -> Result<(), ActorError> {
+        match message {
+            ClaimerMessage::Poll => {
+                state.pause = None;
+                self.poll(cx, state);
+            }
+            ClaimerMessage::RunReady => {
+                state.gather = None;
+                state.has_work = true;
+            }
+            ClaimerMessage::DueSoon => self.await_due(cx, state),
+            ClaimerMessage::PlaceFree | ClaimerMessage::LeaseChanged => state.has_work = true,
+            ClaimerMessage::Claimed(claimed) => {
+                state.is_claiming = false;
+                match claimed {
+                    Ok(runs) => {
+                        state.failures = 0;
+                        self.claimed(cx, state, runs).await;
+                    }
+                    Err(fault) => self.failed(cx, state, &fault),
+                }
+            }
+            ClaimerMessage::Found(found) => {
+                state.is_polling = false;
+                match found {
+                    Ok(found) => self.found(cx, state, found),
+                    Err(fault) => self.failed(cx, state, &fault),
+                }
+            }
+        }
+        self.proceed(cx, state);
+        Ok(())
+    }
+
+    /// Claims no more, and waits until the steps that are under way have ended.
+    async fn stop(&self, _cx: &Context<ClaimerMessage>, _state: &mut ClaimerState) {
+        self.shared.is_draining.store(true, Ordering::Release);
+        self.shared.stop_all(StopReason::Drain);
+        let until = Instant::now() + self.shared.config.drain_timeout;
+        while self.shared.places.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            tokio::time::sleep(millis(10)).await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `[workflows]` in forge.toml.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::limits::RETENTION_MAX;
+use crate::kernel::time::{days, format_duration, secs, serde_duration};
+use crate::subsystem::ConfigSection;
+
+/// The shortest lease. It is renewed twice a second.
+const LEASE_MIN: Duration = secs(2);
+/// The longest lease: runs of a node that is cut off wait for so long.
+const LEASE_MAX: Duration = days(1);
+const ACTIVE_MAX: u32 = 100_000;
+
+/// How a node with the role `worker` runs workflows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkflowConfig {
+    /// Runs that are active at the same time on this node: they execute steps, and are in memory. Runs that
+    /// only wait are rows and do not count. Further ones wait in the table, new ones and woken ones alike.
+    pub active_max: u32,
+    /// How often a claimer looks for runs that are due, besides the hints.
+    #[serde(with = "serde_duration")]
+    pub poll_interval: Duration,
+    /// How long a node may fail to renew its lease before other nodes take its runs over. A node whose
+    /// sessions are gone is replaced sooner.
+    #[serde(with = "serde_duration")]
+    pub lease: Duration,
+    /// How long a stopping node waits until the steps that are under way have ended.
+    #[serde(with = "serde_duration")]
+    pub drain_timeout: Duration,
+    /// How long runs that have ended are kept with their journal, unless their workflow says otherwise.
+    #[serde(with = "serde_duration")]
+    pub retention: Duration,
+    /// How long events are kept for runs that wait later.
+    #[serde(with = "serde_duration")]
+    pub event_retention: Duration,
+}
+
+impl Default for WorkflowConfig {
+    fn default() -> Self {
+        Self {
+            active_max: 1_000,
+            poll_interval: secs(2),
+            lease: secs(10),
+            drain_timeout: secs(20),
+            retention: days(7),
+            event_retention: days(30),
+        }
+    }
+}
+
+impl ConfigSection for WorkflowConfig {
+    const NAME: &'static str = "workflows";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if !(1..=ACTIVE_MAX).contains(&self.active_max) {
+            broken.push(format!(
+                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX} (a node that is to run no \
+                 workflows has no role `worker`)",
+                self.active_max
+            ));
+        }
+        if self.lease < LEASE_MIN {
+            broken.push(
+                "workflows.lease is shorter than 2s: a node that is busy for a moment would lose its runs"
+                    .to_owned(),
+            );
+        }
+        if self.lease > LEASE_MAX {
+            broken.push(
+                "workflows.lease is longer than 1d: the runs of a lost node would wait for so long".to_owned(),
+            );
+        }
+        if self.poll_interval.is_zero() {
+            broken.push("workflows.poll_interval is 0: the claimer would poll without a pause".to_owned());
+        }
+        for (key, value) in [("retention", self.retention), ("event_retention", self.event_retention)] {
+            if value > RETENTION_MAX {
+                broken.push(format!(
+                    "workflows.{key} is longer than {}, which no database can subtract from the present",
+                    format_duration(RETENTION_MAX)
+                ));
+            }
+        }
+        broken
+    }
+}

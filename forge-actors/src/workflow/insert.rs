@@ -1,0 +1,111 @@
+//! The statements behind `ctx.start(..)`, `ctx.emit(..)` and `ctx.signal(..)`.
+
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
+
+use crate::app::Result;
+use crate::app::secret::Secret;
+use crate::app::workflow::new_run::{IdConflict, NewEvent, NewRun, StartOutcome};
+use crate::db::handle::Db;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RunId;
+
+/// A run that is to be inserted, with what it carries of its starter.
+#[derive(Debug, Clone)]
+pub struct StartedRun {
+    /// The run.
+    pub run: NewRun,
+    /// JSON of the identity that it runs with.
+    pub identity: Option<String>,
+    /// The `traceparent` that it belongs to.
+    pub trace: String,
+}
+
+/// Inserts a run on `db`, unless its id names one already.
+pub(super) async fn insert_run(db: &Db, started: &StartedRun) -> Result<StartOutcome> {
+    let outcome = match &started.run.key {
+        Some(key) => insert_keyed(db, started, key).await?,
+        None => {
+            insert_rows(&[started]).execute(db).await?;
+            StartOutcome::New(started.run.id)
+        }
+    };
+    if let Some(signal) = &started.run.signal {
+        let run = outcome.run();
+        let event = NewEvent {
+            name: signal.name.clone(),
+            key: run.to_string(),
+            run: Some(run),
+            once: None,
+            payload: Secret::new(signal.payload.expose().clone()),
+        };
+        insert_event(db, &event).await?;
+    }
+    Ok(outcome)
+}
+
+async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartOutcome> {
+    let NewRun { id, workflow, on_conflict, .. } = &started.run;
+    let lock = sqlx::query_scalar(include_str!("sql/lock_run_key.sql"));
+    let found: RunId = lock.bind(workflow).bind(key).bind(id).fetch_one(db).await?;
+    if found != *id {
+        let find = sqlx::query(include_str!("sql/find_run_status.sql")).bind(found);
+        let status = find.fetch_optional(db).await?;
+        let is_live = status.as_ref().map(|row| row.try_get::<bool, _>("is_live")).transpose()?;
+        match (is_live, on_conflict) {
+            (Some(_), IdConflict::Return) | (Some(true), IdConflict::ReturnRunning) => {
+                return Ok(StartOutcome::Existing(found));
+            }
+            (Some(_), IdConflict::Fail) => {
+                let text = format!("the id names the run {found} of `{workflow}` already");
+                let details = serde_json::json!({ "run": found });
+                return Err(Fault::new(Code::Conflict, text).with_details(details));
+            }
+            (Some(true), IdConflict::Replace) => {
+                let cancel = sqlx::query(include_str!("sql/request_cancel.sql"));
+                cancel.bind(vec![found]).execute(db).await?;
+            }
+            (Some(false), IdConflict::ReturnRunning | IdConflict::Replace) | (None, _) => {}
+        }
+        let take = sqlx::query(include_str!("sql/take_run_key.sql"));
+        take.bind(workflow).bind(key).bind(id).execute(db).await?;
+    }
+    insert_rows(&[started]).execute(db).await?;
+    Ok(StartOutcome::New(*id))
+}
+
+/// The statement that inserts runs, whose keys are locked.
+pub(super) fn insert_rows<'a>(started: &[&'a StartedRun]) -> Query<'a, Postgres, PgArguments> {
+    fn all<'a, T>(started: &[&'a StartedRun], of: impl Fn(&'a NewRun) -> T) -> Vec<T> {
+        started.iter().map(|started| of(&started.run)).collect()
+    }
+    sqlx::query(include_str!("sql/insert_runs.sql"))
+        .bind(all(started, |run| run.id))
+        .bind(all(started, |run| run.workflow.as_str()))
+        .bind(all(started, |run| i32::try_from(run.version).unwrap_or(i32::MAX)))
+        .bind(all(started, |run| run.key.as_deref()))
+        .bind(all(started, |run| run.after_secs))
+        .bind(all(started, |run| run.input.expose().as_str()))
+        .bind(started.iter().map(|started| started.identity.as_deref()).collect::<Vec<_>>())
+        .bind(started.iter().map(|started| started.trace.as_str()).collect::<Vec<_>>())
+        .bind(all(started, |run| run.timeout_secs.map(|timeout| timeout + run.after_secs)))
+        .bind(all(started, |run| run.parent.as_ref().map(|parent| parent.id)))
+        .bind(all(started, |run| run.parent.as_ref().map(|parent| parent.position.as_str())))
+        .bind(all(started, |run| run.parent.as_ref().map(|_| run.policy.as_str())))
+        .bind(all(started, |run| run.followed))
+        .bind(all(started, |run| run.retain_secs))
+        .bind(all(started, |run| run.attributes.as_deref()))
+        .bind(all(started, |run| run.continues))
+}
+
+/// Inserts an event. False when there is one with its idempotency key.
+pub(super) async fn insert_event(db: &Db, event: &NewEvent) -> Result<bool> {
+    let insert = sqlx::query(include_str!("sql/insert_event.sql"))
+        .bind(&event.name)
+        .bind(&event.key)
+        .bind(event.run)
+        .bind(event.once.as_deref())
+        .bind(event.payload.expose());
+    Ok(insert.fetch_optional(db).await?.is_some())
+}

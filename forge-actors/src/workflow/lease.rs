@@ -1,0 +1,239 @@
+//! The lease keeper: holds the lease of this node while runs are active, renews it twice a second, and looks
+//! what has come for the runs that are held.
+//!
+//! ```text
+//!             wanted                      renewed
+//!   None ───────────────▶ Registering ──▶ Held ──┐
+//!    ▲ ▲                                  │ │ ▲  │ each tick
+//!    │ └── idle for 5 s: resigned ────────┘ │ └──┘
+//!    └──── refused · ran out: all runs stop ◀┘
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::messages::{ClaimerMessage, LeaseMessage};
+use super::paths::LEASE;
+use super::shared::{OwnLease, StopReason, WorkflowShared};
+use super::store::Leave;
+use crate::kernel::error_chain::error_chain;
+use crate::kernel::ids::RunId;
+use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::time::{millis, secs};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
+
+/// Between two renewals.
+pub(super) const RENEW_EVERY: Duration = millis(500);
+/// A lease that was not renewed for so long is suspected, when the server has no session of its node.
+pub(super) const SUSPECT_AFTER: Duration = millis(1_500);
+/// A lease without active runs is given up after this time.
+const IDLE_MAX: Duration = secs(5);
+/// Between two looks for runs that are held and not executed.
+const LOOK_EVERY: Duration = secs(5);
+
+pub(super) struct LeaseKeeper {
+    shared: Arc<WorkflowShared>,
+}
+
+pub(super) struct LeaseState {
+    is_busy: bool,
+    is_wanted: bool,
+    tick: Option<Timer>,
+    idle_since: Instant,
+    /// Held runs without an activation, as the last look has found them, and when that was.
+    forgotten: Arc<MergeSlot<Forgotten>>,
+}
+
+/// Runs that are held and have no activation.
+struct Forgotten {
+    runs: Vec<(RunId, i32)>,
+    at: Instant,
+}
+
+impl LeaseKeeper {
+    pub(super) fn spec(shared: Arc<WorkflowShared>, mailbox: Mailbox<LeaseMessage>) -> ChildSpec {
+        ChildSpec::with_mailbox(LEASE.id(), mailbox, move || Self { shared: Arc::clone(&shared) })
+    }
+
+    fn proceed(&self, cx: &Context<LeaseMessage>, state: &mut LeaseState) {
+        if state.is_busy {
+            return;
+        }
+        let held = *self.shared.lease.borrow();
+        if held.is_none() && !state.is_wanted {
+            state.tick = None;
+            return;
+        }
+        state.is_busy = true;
+        let is_idle = self.is_idle(state);
+        state.is_wanted = false;
+        let (shared, forgotten) = (Arc::clone(&self.shared), Arc::clone(&state.forgotten));
+        cx.spawn_message("renew", async move {
+            give_back(&shared).await;
+            match held {
+                None => register(&shared).await,
+                Some(lease) if is_idle => resign(&shared, lease).await,
+                Some(lease) => {
+                renew(&shared, lease).await;
+                find_forgotten(&shared, &forgotten).await;
+            }
+            }
+            LeaseMessage::Done
+        });
+        if state.tick.is_none() {
+            state.tick = Some(cx.send_every(RENEW_EVERY, || LeaseMessage::Tick));
+        }
+    }
+
+    fn is_idle(&self, state: &mut LeaseState) -> bool {
+        if state.is_wanted || !self.shared.active.is_empty() {
+            state.idle_since = Instant::now();
+        }
+        state.idle_since.elapsed() > IDLE_MAX
+    }
+}
+
+impl Actor for LeaseKeeper {
+    type Message = LeaseMessage;
+    type State = LeaseState;
+    const KIND: &'static str = "lease_keeper";
+
+    async fn start(&self, cx: &Context<LeaseMessage>) -> Result<LeaseState, ActorError> {
+        // A lease from before a restart is kept, and renewed at once.
+        cx.address().cast(LeaseMessage::Tick)?;
+        Ok(LeaseState { is_busy: false, is_wanted: false, tick: None, idle_since: Instant::now(), forgotten: Arc::default() })
+    }
+
+    async fn handle(
+        &self,
+        cx: &Context<LeaseMessage>,
+        message: LeaseMessage,
+        state: &mut LeaseState,
+    ) -> Result<(), ActorError> {
+        match message {
+            LeaseMessage::Wanted => state.is_wanted = true,
+            LeaseMessage::Tick => {}
+            LeaseMessage::Done => {
+                state.is_busy = false;
+                return Ok(());
+            }
+        }
+        self.proceed(cx, state);
+        Ok(())
+    }
+
+    /// Gives the lease up, so that other nodes take the runs at once.
+    async fn stop(&self, _cx: &Context<LeaseMessage>, _state: &mut LeaseState) {
+        let held = *self.shared.lease.borrow();
+        if let Some(lease) = held {
+            resign(&self.shared, lease).await;
+        }
+    }
+}
+
+async fn register(shared: &WorkflowShared) {
+    let sent = Instant::now();
+    let duration = shared.config.lease;
+    match shared.store.register(shared.node, &shared.node_name, duration).await {
+        Ok(id) => {
+            tracing::debug!(lease = id, "lease for workflows acquired");
+            shared.lease.send_replace(Some(OwnLease { id, until: sent + margin(duration) }));
+        }
+        Err(fault) => {
+            tracing::debug!(error = error_chain(&fault), "acquiring a lease for workflows failed; retrying");
+        }
+    }
+    shared.claimer.notify(ClaimerMessage::LeaseChanged);
+}
+
+async fn renew(shared: &WorkflowShared, lease: OwnLease) {
+    let sent = Instant::now();
+    let duration = shared.config.lease;
+    match shared.store.renew(lease.id, duration).await {
+        Ok(true) => {
+            shared.lease.send_replace(Some(OwnLease { until: sent + margin(duration), ..lease }));
+        }
+        Ok(false) => return lose(shared, lease, "another node has taken its runs over"),
+        Err(_) if lease.until <= Instant::now() => {
+            return lose(shared, lease, "it could not be renewed");
+        }
+        Err(fault) => {
+            return tracing::debug!(error = error_chain(&fault), "renewing the lease failed; retrying");
+        }
+    }
+    if shared.active.is_empty() {
+        return;
+    }
+    match shared.store.arrivals(lease.id).await {
+        Ok(arrivals) => {
+            for arrival in arrivals {
+                let Some(mut entry) = shared.active.get_mut(&arrival.run) else { continue };
+                if entry.claim != arrival.claim {
+                    continue;
+                }
+                if entry.wakes != arrival.wakes {
+                    entry.wakes = arrival.wakes;
+                    entry.run.wake();
+                }
+                if let Some(request) = arrival.request {
+                    entry.stop_for(StopReason::Requested(request));
+                }
+            }
+        }
+        Err(fault) => {
+            tracing::debug!(error = error_chain(&fault), "looking for what came for runs failed; retrying");
+        }
+    }
+}
+
+/// Has runs leave whose activation has ended without leaving.
+async fn give_back(shared: &WorkflowShared) {
+    let runs = shared.given_back.try_take().unwrap_or_default();
+    let leaves = runs.into_iter().map(async |run| {
+        let leave = Leave::ready(run.id, run.claim, run.wakes);
+        if let Err(fault) = shared.leaver.submit(leave).await {
+            tracing::warn!(run = %run.id, error = error_chain(&fault), "a run could not be given back; it is claimed again when the lease ends");
+        }
+        shared.leave_place(run.id, run.claim);
+    });
+    futures::future::join_all(leaves).await;
+}
+
+/// Gives back the runs that this node holds and does not execute: the answer to their claim got lost. A run that
+/// has just been claimed has no activation yet, so one is given back when two looks have found it.
+async fn find_forgotten(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>) {
+    let last = forgotten.try_take().unwrap_or_else(|| Forgotten { runs: Vec::new(), at: Instant::now() });
+    if last.at.elapsed() < LOOK_EVERY {
+        return forgotten.put(|slot| *slot = Some(last));
+    }
+    let Some(lease) = shared.living_lease() else { return };
+    let held = shared.store.held(lease).await.unwrap_or_default();
+    let is_active = |(run, claim): &(RunId, i32)| {
+        shared.held.get(run).is_some_and(|known| *known == *claim)
+    };
+    let runs: Vec<_> = held.into_iter().filter(|held| !is_active(held)).collect();
+    for (run, claim) in runs.iter().filter(|run| last.runs.contains(run)) {
+        tracing::warn!(%run, "a run was held and not executed; it is claimed again");
+        let _left = shared.leaver.submit(Leave::ready(*run, *claim, 0)).await;
+    }
+    forgotten.put(|slot| *slot = Some(Forgotten { runs, at: Instant::now() }));
+}
+
+/// The part of a lease that this node counts on.
+fn margin(duration: Duration) -> Duration {
+    duration - duration / 6
+}
+
+fn lose(shared: &WorkflowShared, lease: OwnLease, reason: &str) {
+    tracing::warn!(lease = lease.id, runs = shared.active.len(), reason, "lease for workflows lost");
+    shared.lease.send_replace(None);
+    shared.stop_all(StopReason::Lost);
+    shared.claimer.notify(ClaimerMessage::LeaseChanged);
+}
+
+async fn resign(shared: &WorkflowShared, lease: OwnLease) {
+    shared.lease.send_replace(None);
+    if let Err(fault) = shared.store.resign(lease.id).await {
+        tracing::debug!(error = error_chain(&fault), "the lease was not given up; it runs out");
+    }
+}

@@ -1,0 +1,267 @@
+//! A run that this node holds, as its steps write it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use super::insert::{StartedRun, insert_run};
+use super::shared::{StopReason, WorkflowShared};
+use super::store::{self, ClaimedRun, HeldStep};
+use crate::app::Result;
+use crate::app::job::DependencyKind;
+use crate::app::job_end::JobEnd;
+use crate::app::new_job::{NewDependency, NewJob};
+use crate::app::workflow::journal::{JournalEntry, StepKind};
+use crate::app::workflow::new_run::NewRun;
+use crate::app::workflow::store::{Recorded, RunEnd, RunStore, StepRow, TakenEvent};
+use crate::db::handle::Db;
+use crate::db::transaction::{Transaction, TransactionOptions};
+use crate::job::ends_of;
+use crate::kernel::commit::Receipt;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::{JobId, RunId};
+use crate::kernel::time::secs;
+use crate::test_signals::{Step, pause_point};
+
+/// Time limit of the transactions of starts and dispatches.
+const START_LIMIT: Duration = secs(10);
+/// SQLSTATE of a row that breaks a unique index.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// A run that this node holds.
+pub(super) struct HeldRun {
+    shared: Arc<WorkflowShared>,
+    run: RunId,
+    claim: i32,
+    identity: Option<String>,
+    trace: String,
+}
+
+impl HeldRun {
+    pub(super) fn new(shared: Arc<WorkflowShared>, claimed: &ClaimedRun) -> Self {
+        let trace = claimed.trace.clone().unwrap_or_default();
+        Self { shared, run: claimed.id, claim: claimed.claim, identity: claimed.identity.clone(), trace }
+    }
+
+    fn step(&self, row: StepRow) -> HeldStep {
+        HeldStep { run: self.run, claim: self.claim, row }
+    }
+
+    /// The node has lost the run: its function is dropped.
+    async fn lost<T>(&self) -> T {
+        if let Some(entry) = self.shared.active.get(&self.run).filter(|entry| entry.claim == self.claim) {
+            entry.stop_for(StopReason::Lost);
+        }
+        std::future::pending().await
+    }
+
+    async fn record_one(&self, row: StepRow) -> Result<Recorded> {
+        let (position, output, status) = (row.position.clone(), row.output.clone(), row.status);
+        match self.shared.recorder.submit(self.step(row)).await {
+            Ok(Some(recorded)) => return Ok(recorded),
+            Ok(None) => {}
+            // Another wait has consumed the event: the journal is not what this activation believes.
+            Err(fault) if fault.sqlstate().as_deref() == Some(UNIQUE_VIOLATION) => return self.forget().await,
+            Err(fault) => return Err(fault),
+        }
+        let Some(lease) = self.shared.living_lease() else { return self.lost().await };
+        match self.shared.store.find_held_step(lease, (self.run, self.claim), &position).await? {
+            // The answer to an earlier write of this row got lost.
+            Some(entry) if entry.output == output && entry.status == status => {
+                Ok(Recorded { finished_at: entry.finished_at, due_at: entry.due_at })
+            }
+            // An earlier activation has recorded another result, which counts.
+            Some(_) => self.forget().await,
+            None => self.lost().await,
+        }
+    }
+
+    /// The journal holds what this activation does not know: the run is activated again.
+    async fn forget<T>(&self) -> T {
+        if let Some(entry) = self.shared.active.get(&self.run).filter(|entry| entry.claim == self.claim) {
+            entry.stop_for(StopReason::Outdated);
+        }
+        std::future::pending().await
+    }
+
+    async fn record_on(&self, db: &Db, row: &StepRow) -> Result<Recorded> {
+        let Some(lease) = self.shared.living_lease() else { return Err(not_held()) };
+        let step = self.step(row.clone());
+        let written = store::record(db, lease, &[&step], true).await?;
+        written.into_iter().next().flatten().ok_or_else(not_held)
+    }
+
+    async fn start(&self, row: StepRow, child: NewRun) -> Result<(Recorded, RunId)> {
+        let label = child.workflow.clone();
+        let tx = self.shared.database.begin(TransactionOptions::new(&label, START_LIMIT)).await?;
+        let started = StartedRun { run: child, identity: self.identity.clone(), trace: self.trace.clone() };
+        let written = async {
+            let outcome = insert_run(&tx.db(), &started).await?;
+            let output = serde_json::to_string(&outcome).map_err(Fault::internal)?;
+            let row = StepRow { output: Some(output), awaits: Some(*outcome.run().as_uuid()), ..row };
+            Ok((self.record_on(&tx.db(), &row).await?, outcome.run()))
+        };
+        let written = match written.await {
+            Ok(written) => written,
+            Err(fault) => {
+                tx.rollback().await;
+                return Err(fault);
+            }
+        };
+        pause_point(Step::WorkflowStarting, &label).await;
+        let receipt = tx.commit().await?;
+        self.shared.publish(receipt, BTreeSet::new());
+        self.shared.run_ready();
+        Ok(written)
+    }
+
+    async fn dispatch_job(&self, row: StepRow, job: NewJob, is_awaited: bool) -> Result<Recorded> {
+        let tx = self.shared.database.begin(TransactionOptions::new(&job.name, START_LIMIT)).await?;
+        let mut queues = BTreeSet::from([Arc::from(job.queue.as_str())]);
+        let written = async {
+            let db = tx.db();
+            let job = if is_awaited { job.awaited() } else { job };
+            self.shared.jobs.insert(&db, &job, self.identity.clone(), self.trace.clone()).await?;
+            if is_awaited {
+                let teller = super::job_end::teller(self.run, job.id)?;
+                queues.insert(Arc::from(teller.queue.as_str()));
+                self.shared.jobs.insert(&db, &teller, None, self.trace.clone()).await?;
+                let awaited = std::slice::from_ref(&job);
+                let dependencies = NewDependency::of(teller.id, DependencyKind::Member, 0, awaited);
+                self.shared.jobs.depend(&db, &dependencies).await?;
+            }
+            self.record_on(&db, &row).await
+        };
+        let recorded = match written.await {
+            Ok(recorded) => recorded,
+            Err(fault) => {
+                tx.rollback().await;
+                return Err(fault);
+            }
+        };
+        let receipt = tx.commit().await?;
+        self.shared.publish(receipt, queues);
+        Ok(recorded)
+    }
+
+    /// Runs what writes in a transaction until it is written, the node has lost the run, or the database
+    /// refuses it.
+    async fn again<T>(&self, position: &str, fault: Fault) -> Result<Option<T>> {
+        if !matches!(fault.code(), Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown | Code::Conflict)
+        {
+            return Err(fault);
+        }
+        let Some(lease) = self.shared.living_lease() else { return self.lost().await };
+        let held = (self.run, self.claim);
+        if fault.code() == Code::Conflict && self.shared.store.find_held_step(lease, held, position).await?.is_none()
+        {
+            return Err(fault);
+        }
+        tokio::time::sleep(crate::kernel::time::millis(200)).await;
+        Ok(None)
+    }
+}
+
+fn not_held() -> Fault {
+    Fault::new(Code::Conflict, "this node does not hold the run any more, or the step has ended already")
+}
+
+impl RunStore for HeldRun {
+    fn record(&self, row: StepRow) -> BoxFuture<'_, Result<Recorded>> {
+        Box::pin(self.record_one(row))
+    }
+
+    fn record_in<'a>(&'a self, db: &'a Db, row: &'a StepRow) -> BoxFuture<'a, Result<Recorded>> {
+        Box::pin(self.record_on(db, row))
+    }
+
+    fn start_child(&self, row: StepRow, child: NewRun) -> BoxFuture<'_, Result<(Recorded, RunId)>> {
+        Box::pin(async move {
+            loop {
+                let fault = match self.start(row.clone(), child.clone()).await {
+                    Ok(started) => return Ok(started),
+                    Err(fault) => fault,
+                };
+                if let Some(entry) = self.reread(&row.position).await?.filter(JournalEntry::is_finished) {
+                    let recorded = Recorded { finished_at: entry.finished_at, due_at: None };
+                    let run = entry.awaits.ok_or_else(|| Fault::internal("a start without its run"))?;
+                    return Ok((recorded, RunId::from_uuid(run)));
+                }
+                self.again::<()>(&row.position, fault).await?;
+            }
+        })
+    }
+
+    fn dispatch(&self, row: StepRow, job: NewJob, is_awaited: bool) -> BoxFuture<'_, Result<Recorded>> {
+        Box::pin(async move {
+            loop {
+                let fault = match self.dispatch_job(row.clone(), job.clone(), is_awaited).await {
+                    Ok(recorded) => return Ok(recorded),
+                    Err(fault) => fault,
+                };
+                if let Some(entry) = self.reread(&row.position).await? {
+                    return Ok(Recorded { finished_at: entry.finished_at, due_at: entry.due_at });
+                }
+                self.again::<()>(&row.position, fault).await?;
+            }
+        })
+    }
+
+    fn reread<'a>(&'a self, position: &'a str) -> BoxFuture<'a, Result<Option<JournalEntry>>> {
+        Box::pin(self.shared.store.find_step(self.run, position))
+    }
+
+    fn find_event<'a>(
+        &'a self,
+        _kind: StepKind,
+        event: &'a str,
+        key: &'a str,
+        except: &'a [i64],
+    ) -> BoxFuture<'a, Result<Option<TakenEvent>>> {
+        Box::pin(self.shared.store.find_event(self.run, event, key, except))
+    }
+
+    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunEnd>>> {
+        Box::pin(self.shared.store.find_run_end(run))
+    }
+
+    fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<RunEnd>>> {
+        Box::pin(async move {
+            let job = JobId::from_uuid(job);
+            let mut ends: HashMap<JobId, JobEnd> = ends_of(&self.shared.database.jobs(), &[job]).await?;
+            Ok(match ends.remove(&job) {
+                None => None,
+                Some(JobEnd::Completed(output)) => {
+                    let json = output.map(|json| String::from_utf8_lossy(&json).into_owned());
+                    Some(RunEnd::Completed(json.unwrap_or_else(|| "null".to_owned())))
+                }
+                Some(JobEnd::Failed(failure)) => {
+                    Some(RunEnd::Failed(serde_json::to_string(&failure).map_err(Fault::internal)?))
+                }
+            })
+        })
+    }
+
+    fn publish(&self, published: Option<String>, attributes: Option<String>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let Some(lease) = self.shared.living_lease() else { return self.lost().await };
+            let held = (self.run, self.claim);
+            let (published, attributes) = (published.as_deref(), attributes.as_deref());
+            match self.shared.store.publish(lease, held, published, attributes).await? {
+                true => Ok(()),
+                false => self.lost().await,
+            }
+        })
+    }
+
+    fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>> {
+        Box::pin(self.shared.database.begin(TransactionOptions::new(label, limit)))
+    }
+
+    fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {
+        self.shared.publish(receipt, queues);
+    }
+}

@@ -1,0 +1,280 @@
+//! State that the actors of the workflow subsystem share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+
+use super::batches::{Batches, WriteRows};
+use super::config::WorkflowConfig;
+use super::messages::{ClaimerMessage, LeaseMessage, RouterMessage};
+use super::store::{ClaimedRun, End, Ended, HeldStep, Leave, RunRequest, WorkflowStore};
+use crate::app::new_job::InsertJob;
+use crate::app::workflow::ActiveRun;
+use crate::app::workflow::store::Recorded;
+use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
+use crate::change::{Hint, HintHub};
+use crate::db::database::Database;
+use crate::function::Functions;
+use crate::kernel::commit::Receipt;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{NodeId, RunId};
+use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::time::Timestamp;
+use crate::supervise::Address;
+
+/// The lease of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OwnLease {
+    /// The fencing number of the runs that are held.
+    pub(super) id: i64,
+    /// When it has run out for certain, by this node's clock.
+    pub(super) until: Instant,
+}
+
+/// A run that is active on this node.
+pub(super) struct ActiveEntry {
+    pub(super) claim: i32,
+    pub(super) run: Arc<ActiveRun>,
+    pub(super) stop: watch::Sender<Option<StopReason>>,
+    /// What has come for it, as this node knows.
+    pub(super) wakes: i32,
+}
+
+/// Why a run goes on no further on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StopReason {
+    /// A person has asked for it.
+    Requested(RunRequest),
+    /// Its time limit has passed.
+    TimedOut,
+    /// The node stops.
+    Drain,
+    /// The journal holds what the activation does not know: the run is activated again.
+    Outdated,
+    /// The lease is lost: nothing more is written.
+    Lost,
+}
+
+/// State of one node's workflow subsystem. The fields without a comment are set once and only read.
+pub(super) struct WorkflowShared {
+    pub(super) node: NodeId,
+    pub(super) node_name: String,
+    pub(super) store: WorkflowStore,
+    pub(super) database: Database,
+    pub(super) functions: Functions,
+    pub(super) jobs: Arc<dyn InsertJob>,
+    pub(super) hints: HintHub,
+    pub(super) config: WorkflowConfig,
+    /// The lease of this node; `None` while it holds none. Written by the lease keeper; wakes those who wait
+    /// for a change.
+    pub(super) lease: watch::Sender<Option<OwnLease>>,
+    /// The runs that are active. Entries are made and removed by the activations; the watcher of the lease
+    /// keeper and the router read them.
+    pub(super) active: DashMap<RunId, ActiveEntry>,
+    /// The claims of the runs that were claimed and have not left. Written by the claimer and the activations;
+    /// the lease keeper reads it.
+    pub(super) held: DashMap<RunId, i32>,
+    /// Activations that have a place: those in `active`, and those that begin. Counted by the claimer and the
+    /// activations.
+    pub(super) places: AtomicUsize,
+    /// Runs whose activation has ended without leaving. Put by activations; the lease keeper, which is woken
+    /// with a message, has them leave.
+    pub(super) given_back: MergeSlot<Vec<ClaimedRun>>,
+    /// When the next run is due that this node has seen leave. Put by activations; taken by the claimer, which
+    /// is woken with a message.
+    pub(super) next_due: MergeSlot<Instant>,
+    /// A poll has seen a lease that may be lost. Set by the claimer, taken by the rescuer; nobody is woken.
+    pub(super) has_suspect: AtomicBool,
+    /// The node stops: no run is claimed. Set by the claimer.
+    pub(super) is_draining: AtomicBool,
+    pub(super) recorder: Arc<Batches<Recorder>>,
+    pub(super) leaver: Arc<Batches<Leaver>>,
+    pub(super) ender: Arc<Batches<Ender>>,
+    pub(super) claimer: Address<ClaimerMessage>,
+    pub(super) lease_keeper: Address<LeaseMessage>,
+    pub(super) router: Address<RouterMessage>,
+}
+
+impl WorkflowShared {
+    /// The lease, while it is certain that it has not run out.
+    pub(super) fn living_lease(&self) -> Option<i64> {
+        let lease = *self.lease.borrow();
+        lease.filter(|lease| lease.until > Instant::now()).map(|lease| lease.id)
+    }
+
+    /// A run is due: the claimers of all nodes are woken.
+    pub(super) fn run_ready(&self) {
+        self.hints.publish(Hint::of([Arc::<str>::from(WORKFLOWS_TOPIC)]));
+    }
+
+    /// An event has come: the routers of all nodes are woken.
+    pub(super) fn events_ready(&self) {
+        self.hints.publish(Hint::of([Arc::<str>::from(EVENTS_TOPIC)]));
+    }
+
+    /// Announces the commit of a step.
+    pub(super) fn publish(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {
+        self.hints.publish(Hint::of_commit(receipt, queues));
+    }
+
+    /// A run that has left is due at this moment of the database's clock, which was `now` at its claim: the
+    /// claimer looks then, without a poll.
+    pub(super) fn due_soon(&self, due_at: Timestamp, claimed_at: Timestamp) {
+        // Later than it is by the time of the activation: a claim that comes too early finds nothing.
+        let wait = (due_at - claimed_at).to_std().unwrap_or_default();
+        if wait > self.config.poll_interval {
+            return;
+        }
+        let due = Instant::now() + wait;
+        let mut is_first = false;
+        self.next_due.put(|next| {
+            is_first = next.is_none_or(|next| due < next);
+            if is_first {
+                *next = Some(due);
+            }
+        });
+        if is_first {
+            self.claimer.notify(ClaimerMessage::DueSoon);
+        }
+    }
+
+    /// Has a run leave whose activation has ended without leaving.
+    pub(super) fn give_back(&self, run: ClaimedRun) {
+        self.given_back.put(|runs| runs.get_or_insert_default().push(run));
+        self.lease_keeper.notify(LeaseMessage::Wanted);
+    }
+
+    /// Something may have come for this run.
+    pub(super) fn wake(&self, run: RunId) {
+        if let Some(entry) = self.active.get(&run) {
+            entry.run.wake();
+        }
+    }
+
+    /// Stops all runs that are active.
+    pub(super) fn stop_all(&self, reason: StopReason) {
+        for entry in &self.active {
+            entry.stop_for(reason);
+        }
+    }
+
+    /// A place is free again.
+    pub(super) fn leave_place(&self, run: RunId, claim: i32) {
+        self.held.remove_if(&run, |_, known| *known == claim);
+        let before = self.places.fetch_sub(1, Ordering::AcqRel);
+        if before >= self.config.active_max as usize {
+            self.claimer.notify(ClaimerMessage::PlaceFree);
+        }
+    }
+
+    /// How many runs may become active.
+    pub(super) fn free_places(&self) -> usize {
+        (self.config.active_max as usize).saturating_sub(self.places.load(Ordering::Acquire))
+    }
+}
+
+impl ActiveEntry {
+    /// Stops the run. A later reason replaces an earlier one, but for a lost lease, which stays.
+    pub(super) fn stop_for(&self, reason: StopReason) {
+        self.stop.send_if_modified(|stop| {
+            let is_new = *stop != Some(reason) && *stop != Some(StopReason::Lost);
+            if is_new {
+                *stop = Some(reason);
+            }
+            is_new
+        });
+        self.run.stop();
+    }
+}
+
+/// What a writer needs of the node.
+#[derive(Clone)]
+pub(super) struct WriterDeps {
+    pub(super) store: WorkflowStore,
+    pub(super) lease: watch::Receiver<Option<OwnLease>>,
+    pub(super) retention: Duration,
+}
+
+impl WriterDeps {
+    fn living(&self) -> Option<i64> {
+        let lease = *self.lease.borrow();
+        lease.filter(|lease| lease.until > Instant::now()).map(|lease| lease.id)
+    }
+}
+
+/// Writes steps.
+pub(super) struct Recorder(pub(super) WriterDeps);
+
+/// Writes how runs leave.
+pub(super) struct Leaver(pub(super) WriterDeps);
+
+/// Writes how runs end.
+pub(super) struct Ender(pub(super) WriterDeps);
+
+impl WriteRows for Recorder {
+    const KIND: &'static str = "recorder";
+    type Row = HeldStep;
+    type Written = Recorded;
+
+    async fn write(&self, rows: &[&HeldStep]) -> Result<Vec<Option<Recorded>>, Fault> {
+        match self.0.living() {
+            Some(lease) => self.0.store.record(lease, rows).await,
+            None => Ok(vec![None; rows.len()]),
+        }
+    }
+
+    fn bytes(step: &HeldStep) -> usize {
+        let parts = [&step.row.input, &step.row.output, &step.row.error];
+        parts.into_iter().flatten().map(String::len).sum()
+    }
+
+    fn gives_up(&self) -> bool {
+        self.0.living().is_none()
+    }
+}
+
+impl WriteRows for Leaver {
+    const KIND: &'static str = "leaver";
+    type Row = Leave;
+    type Written = ();
+
+    async fn write(&self, rows: &[&Leave]) -> Result<Vec<Option<()>>, Fault> {
+        match self.0.living() {
+            Some(lease) => self.0.store.leave(lease, rows).await,
+            None => Ok(vec![None; rows.len()]),
+        }
+    }
+
+    fn bytes(leave: &Leave) -> usize {
+        leave.error.as_ref().map_or(0, String::len)
+    }
+
+    fn gives_up(&self) -> bool {
+        self.0.living().is_none()
+    }
+}
+
+impl WriteRows for Ender {
+    const KIND: &'static str = "ender";
+    type Row = End;
+    type Written = Ended;
+
+    async fn write(&self, rows: &[&End]) -> Result<Vec<Option<Ended>>, Fault> {
+        match self.0.living() {
+            Some(lease) => self.0.store.end(lease, self.0.retention, rows).await,
+            None => Ok(vec![None; rows.len()]),
+        }
+    }
+
+    fn bytes(end: &End) -> usize {
+        [&end.output, &end.error].into_iter().flatten().map(String::len).sum()
+    }
+
+    fn gives_up(&self) -> bool {
+        self.0.living().is_none()
+    }
+}

@@ -1,0 +1,30 @@
+//! Metrics of the workflow subsystem. Values of the label `workflow` are wire names of this binary's own
+//! workflows.
+
+use std::time::Duration;
+
+/// Counter: runs that have ended on this node, by `workflow` and `status`.
+pub const WORKFLOW_RUNS_TOTAL: &str = "forge_workflow_runs_total";
+/// Histogram, seconds: from the claim of a run until it has left its node, by `workflow`.
+pub const WORKFLOW_ACTIVATION_SECONDS: &str = "forge_workflow_activation_seconds";
+/// Counter: runs that were parked because the code did not fit their journal, by `workflow`.
+pub const WORKFLOWS_DIVERGED_TOTAL: &str = "forge_workflows_diverged_total";
+/// Counter: compensations that have failed after all attempts, by `workflow`.
+pub const WORKFLOW_COMPENSATIONS_FAILED_TOTAL: &str = "forge_workflow_compensations_failed_total";
+
+pub(super) fn ended(workflow: &str, status: &'static str) {
+    metrics::counter!(WORKFLOW_RUNS_TOTAL, "workflow" => workflow.to_owned(), "status" => status)
+        .increment(1);
+}
+
+pub(super) fn activation_ended(workflow: &str, took: Duration) {
+    metrics::histogram!(WORKFLOW_ACTIVATION_SECONDS, "workflow" => workflow.to_owned()).record(took);
+}
+
+pub(super) fn diverged(workflow: &str) {
+    metrics::counter!(WORKFLOWS_DIVERGED_TOTAL, "workflow" => workflow.to_owned()).increment(1);
+}
+
+pub(super) fn compensation_failed(workflow: &str) {
+    metrics::counter!(WORKFLOW_COMPENSATIONS_FAILED_TOTAL, "workflow" => workflow.to_owned()).increment(1);
+}

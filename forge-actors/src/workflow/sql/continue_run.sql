@@ -1,0 +1,35 @@
+-- Called by workflow/store: $1 lease, $2 run, $3 claim, $4 the new run, $5 its arguments, $6 seconds for which
+-- runs are kept whose workflow says nothing else, $7 rows and $8 bytes of the journal. Ends a run and starts
+-- the one that it goes on as, with the same key, parent, identity and attributes. A run of which a person has
+-- asked to be cancelled does not go on. Locks the row of the lease for key share.
+WITH owner AS MATERIALIZED (
+    SELECT id
+    FROM forge_workflow_owners
+    WHERE id = $1 AND lost_at IS NULL AND expires_at > clock_timestamp()
+    FOR KEY SHARE
+), ended AS (
+    DELETE FROM forge_workflow_runs
+    WHERE id = $2 AND claim = $3 AND owner_id = (SELECT id FROM owner) AND request IS DISTINCT FROM 'cancel'
+    RETURNING *
+), kept AS (
+    INSERT INTO forge_workflow_history (id, workflow, version, key, status, claim, input, identity, trace, created_at, begun_at,
+        expires_at, deadline_at, parent_id, parent_position, followed, attributes, published, steps, journal_bytes, continues)
+    SELECT id, workflow, version, key, 'continued', claim, input, identity, trace, created_at, begun_at,
+           clock_timestamp() + make_interval(secs => coalesce(retain_secs, $6)), deadline_at, parent_id, parent_position,
+           followed, attributes, published, $7, $8, continues
+    FROM ended
+), named AS (
+    UPDATE forge_workflow_keys known
+    SET run_id = $4
+    FROM ended
+    WHERE known.workflow = ended.workflow AND known.key = ended.key AND known.run_id = ended.id
+), waiting AS (
+    UPDATE forge_workflow_steps step SET awaits = $4 FROM ended WHERE step.awaits = ended.id AND step.status = 'waiting'
+)
+INSERT INTO forge_workflow_runs (id, workflow, version, key, due_at, input, identity, trace, created_at, deadline_at, parent_id,
+    parent_position, parent_policy, awaited, followed, retain_secs, attributes, published, continues)
+SELECT $4, workflow, version, key, clock_timestamp(), $5::json, identity, trace, clock_timestamp(),
+       clock_timestamp() + (deadline_at - created_at), parent_id, parent_position, parent_policy, awaited, followed,
+       retain_secs, attributes, published, id
+FROM ended
+RETURNING id

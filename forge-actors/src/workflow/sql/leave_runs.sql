@@ -1,0 +1,41 @@
+-- Called by workflow/store for the leaver: $1 lease, then an array for each column. Runs leave their owner:
+-- they wait, are parked, or are to be claimed again. A run that something came for meanwhile, or of which a
+-- person has asked something, is due at once. Locks the row of the lease for key share, and the runs in the
+-- order of their ids, as the router does. Runs without a row in the answer are not held any more.
+WITH owner AS MATERIALIZED (
+    SELECT id
+    FROM forge_workflow_owners
+    WHERE id = $1 AND lost_at IS NULL AND expires_at > clock_timestamp()
+    FOR KEY SHARE
+), leaving AS MATERIALIZED (
+    SELECT leave.*
+    FROM unnest($2::uuid[], $3::int4[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[], $8::text[], $9::int4[],
+                $10::int8[], $11::bool[])
+        AS leave (run_id, claim, status, due_at, wakes, ending, error, steps, journal_bytes, answers_request)
+    JOIN forge_workflow_runs run ON run.id = leave.run_id AND run.claim = leave.claim
+    WHERE run.owner_id = (SELECT id FROM owner)
+    ORDER BY run.id
+    FOR NO KEY UPDATE OF run
+)
+UPDATE forge_workflow_runs run
+SET status = CASE
+        WHEN leaving.status = 'waiting' AND (run.wakes <> leaving.wakes OR run.request IS NOT NULL)
+            THEN 'ready'::forge_workflow_status
+        ELSE leaving.status::forge_workflow_status
+    END,
+    owner_id = NULL,
+    due_at = CASE
+        WHEN leaving.status = 'waiting' AND run.wakes = leaving.wakes AND run.request IS NULL
+            THEN least(coalesce(leaving.due_at, 'infinity'),
+                       CASE WHEN coalesce(leaving.ending, run.ending::text) IS NULL THEN coalesce(run.deadline_at, 'infinity')
+                            ELSE 'infinity' END)
+        ELSE clock_timestamp()
+    END,
+    request = CASE WHEN leaving.answers_request THEN NULL ELSE run.request END,
+    ending = coalesce(leaving.ending::forge_workflow_status, run.ending),
+    error = coalesce(leaving.error::json, run.error),
+    steps = leaving.steps,
+    journal_bytes = leaving.journal_bytes
+FROM leaving
+WHERE run.id = leaving.run_id
+RETURNING run.id

@@ -1,0 +1,672 @@
+//! The statements about runs that this node holds, or is about to. Those of starts are in `insert`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::app::job_failure::JobFailure;
+use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow::store::{Recorded, RunEnd, StepRow, TakenEvent};
+use crate::app::workflow::run::RunProgress;
+use crate::db::database::Database;
+use crate::db::handle::Db;
+use crate::db::transaction::TransactionOptions;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::{NodeId, RunId};
+use crate::kernel::time::{Timestamp, minutes};
+
+/// Time limit of the transaction that migrates a journal.
+const MIGRATION_LIMIT: Duration = minutes(1);
+
+/// What a person has asked of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunRequest {
+    /// To go on no further, until it is resumed.
+    Pause,
+    /// To take back what it has done, and end.
+    Cancel,
+}
+
+impl RunRequest {
+    fn parse(label: Option<&str>) -> Option<Self> {
+        match label {
+            Some("pause") => Some(Self::Pause),
+            Some("cancel") => Some(Self::Cancel),
+            _ => None,
+        }
+    }
+}
+
+/// How a run ends, or will end when its steps are compensated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndStatus {
+    Completed,
+    Failed,
+    Cancelled,
+    Continued,
+}
+
+impl EndStatus {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Continued => "continued",
+        }
+    }
+}
+
+/// A run that was claimed.
+#[derive(Debug, Clone)]
+pub(super) struct ClaimedRun {
+    pub(super) id: RunId,
+    pub(super) workflow: String,
+    pub(super) version: u32,
+    /// Counts the activations of the run.
+    pub(super) claim: i32,
+    /// What has come for it, when it was claimed.
+    pub(super) wakes: i32,
+    pub(super) request: Option<RunRequest>,
+    /// How it ends; its completed steps are being compensated.
+    pub(super) ending: Option<EndStatus>,
+    /// Why, as JSON.
+    pub(super) error: Option<String>,
+    pub(super) input: String,
+    pub(super) identity: Option<String>,
+    pub(super) trace: Option<String>,
+    pub(super) begun_at: Timestamp,
+    pub(super) deadline_at: Option<Timestamp>,
+    pub(super) attributes: Option<String>,
+    pub(super) followed: bool,
+    /// The clock of the database at the claim.
+    pub(super) now: Timestamp,
+}
+
+/// What a poll has found.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct FoundWork {
+    /// Until the next run is due.
+    pub(super) next_due: Option<Duration>,
+    /// Until a lease of another process may be lost.
+    pub(super) next_suspect: Option<Duration>,
+    /// Events wait for the router.
+    pub(super) has_events: bool,
+}
+
+/// A row of the journal of a run that this node holds.
+#[derive(Debug, Clone)]
+pub(super) struct HeldStep {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) row: StepRow,
+}
+
+/// How the rows of a journal change in a migration.
+struct StepMoves {
+    /// Steps that stay: their old position, and what they are now.
+    stay: Vec<(String, JournalEntry)>,
+    gone: Vec<String>,
+    added: Vec<JournalEntry>,
+}
+
+impl StepMoves {
+    /// Steps are followed by the position that they had: a migration keeps their order in the list of entries
+    /// by `number` and start, so an entry is the same one when its kind, status and number are.
+    fn of(before: &[JournalEntry], after: &[JournalEntry]) -> Self {
+        let mut left: Vec<&JournalEntry> = before.iter().collect();
+        let (mut stay, mut added) = (Vec::new(), Vec::new());
+        for entry in after {
+            let is_same = |old: &&JournalEntry| old.origin() == entry.origin();
+            match left.iter().position(is_same).map(|index| left.remove(index)) {
+                Some(old) => stay.push((old.position.clone(), entry.clone())),
+                None => added.push(entry.clone()),
+            }
+        }
+        Self { stay, gone: left.into_iter().map(|entry| entry.position.clone()).collect(), added }
+    }
+}
+
+/// How a run leaves this node.
+#[derive(Debug, Clone)]
+pub(super) struct Leave {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    /// `waiting`, `ready`, `paused`, `diverged` or `compensation_failed`.
+    pub(super) status: &'static str,
+    pub(super) due_at: Option<Timestamp>,
+    /// What had come for it, as this node knows.
+    pub(super) wakes: i32,
+    pub(super) error: Option<String>,
+    pub(super) steps: usize,
+    pub(super) journal_bytes: usize,
+    /// This is what a person has asked for.
+    pub(super) answers_request: bool,
+}
+
+impl Leave {
+    /// The run is to be claimed again.
+    pub(super) fn ready(run: RunId, claim: i32, wakes: i32) -> Self {
+        Self {
+            run,
+            claim,
+            status: "ready",
+            due_at: None,
+            wakes,
+            error: None,
+            steps: 0,
+            journal_bytes: 0,
+            answers_request: false,
+        }
+    }
+}
+
+/// A run that ends.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) status: EndStatus,
+    pub(super) output: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) steps: usize,
+    pub(super) journal_bytes: usize,
+    /// How its row says that it ends.
+    pub(super) expected: Option<EndStatus>,
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Another run waits for it: an event was written.
+    pub(super) is_awaited: bool,
+    /// A client follows it.
+    pub(super) is_followed: bool,
+}
+
+/// Something has come for a run that this node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) wakes: i32,
+    pub(super) request: Option<RunRequest>,
+}
+
+/// What the router has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Routed {
+    /// Events.
+    pub(super) events: u64,
+    /// Runs that are held by a node, and have got something.
+    pub(super) held: Vec<RunId>,
+    /// Runs that are due now.
+    pub(super) ready: u64,
+}
+
+/// The tables of workflows. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct WorkflowStore {
+    database: Database,
+}
+
+impl WorkflowStore {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    fn db(&self) -> Db {
+        self.database.jobs()
+    }
+
+    pub(super) async fn register(&self, node: NodeId, name: &str, lease: Duration) -> Result<i64, Fault> {
+        let register = sqlx::query_scalar(include_str!("sql/register_owner.sql"));
+        let register = register.bind(node).bind(name).bind(lease.as_secs_f64());
+        Ok(register.fetch_one(&self.database.control()).await?)
+    }
+
+    /// False when the lease was lost.
+    pub(super) async fn renew(&self, lease: i64, duration: Duration) -> Result<bool, Fault> {
+        let renew = sqlx::query(include_str!("sql/renew_owner.sql")).bind(lease);
+        let renewed = renew.bind(duration.as_secs_f64()).fetch_optional(&self.database.control()).await?;
+        Ok(renewed.is_some())
+    }
+
+    pub(super) async fn resign(&self, lease: i64) -> Result<(), Fault> {
+        sqlx::query(include_str!("sql/resign_owner.sql"))
+            .bind(lease)
+            .execute(&self.database.control())
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn claim(
+        &self,
+        lease: i64,
+        names: &[String],
+        versions: &[i32],
+        limit: usize,
+    ) -> Result<Vec<ClaimedRun>, Fault> {
+        let claim = sqlx::query(include_str!("sql/claim_runs.sql")).bind(lease).bind(names).bind(versions);
+        let rows = claim.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&self.db()).await?;
+        rows.iter().map(claimed).collect()
+    }
+
+    pub(super) async fn find_work(
+        &self,
+        names: &[String],
+        versions: &[i32],
+        node: NodeId,
+        suspect_after: Duration,
+    ) -> Result<FoundWork, Fault> {
+        let find = sqlx::query(include_str!("sql/find_work.sql")).bind(names).bind(versions).bind(node);
+        let row = find.bind(suspect_after.as_secs_f64()).fetch_one(&self.db()).await?;
+        let duration = |secs: Option<f64>| {
+            secs.map(|secs| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or(Duration::MAX))
+        };
+        Ok(FoundWork {
+            next_due: duration(row.try_get("next_due")?),
+            next_suspect: duration(row.try_get("next_suspect")?),
+            has_events: row.try_get("has_events")?,
+        })
+    }
+
+    /// The journals of runs.
+    pub(super) async fn journals(&self, runs: &[RunId]) -> Result<HashMap<RunId, Vec<JournalEntry>>, Fault> {
+        let load = sqlx::query(include_str!("sql/load_journals.sql")).bind(runs);
+        let mut journals: HashMap<RunId, Vec<JournalEntry>> = HashMap::new();
+        for row in load.fetch_all(&self.db()).await? {
+            journals.entry(row.try_get("run_id")?).or_default().push(entry(&row)?);
+        }
+        Ok(journals)
+    }
+
+    pub(super) async fn find_step(&self, run: RunId, position: &str) -> Result<Option<JournalEntry>, Fault> {
+        let find = sqlx::query(include_str!("sql/find_step.sql")).bind(run).bind(position);
+        find.fetch_optional(&self.database.writer()).await?.as_ref().map(entry).transpose()
+    }
+
+    pub(super) async fn record(
+        &self,
+        lease: i64,
+        steps: &[&HeldStep],
+    ) -> Result<Vec<Option<Recorded>>, Fault> {
+        record(&self.db(), lease, steps, false).await
+    }
+
+    pub(super) async fn leave(&self, lease: i64, leaves: &[&Leave]) -> Result<Vec<Option<()>>, Fault> {
+        fn all<'a, T>(leaves: &[&'a Leave], of: impl Fn(&'a Leave) -> T) -> Vec<T> {
+            leaves.iter().map(|leave| of(leave)).collect()
+        }
+        let rows = sqlx::query(include_str!("sql/leave_runs.sql"))
+            .bind(lease)
+            .bind(all(leaves, |leave| leave.run))
+            .bind(all(leaves, |leave| leave.claim))
+            .bind(all(leaves, |leave| leave.status))
+            .bind(all(leaves, |leave| leave.due_at))
+            .bind(all(leaves, |leave| leave.wakes))
+            .bind(all(leaves, |_| None::<&str>))
+            .bind(all(leaves, |leave| leave.error.as_deref()))
+            .bind(all(leaves, |leave| i32::try_from(leave.steps).unwrap_or(i32::MAX)))
+            .bind(all(leaves, |leave| i64::try_from(leave.journal_bytes).unwrap_or(i64::MAX)))
+            .bind(all(leaves, |leave| leave.answers_request))
+            .fetch_all(&self.db())
+            .await?;
+        let left = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<RunId>, _>>()?;
+        Ok(leaves.iter().map(|leave| left.contains(&leave.run).then_some(())).collect())
+    }
+
+    pub(super) async fn end(
+        &self,
+        lease: i64,
+        retention: Duration,
+        ends: &[&End],
+    ) -> Result<Vec<Option<Ended>>, Fault> {
+        fn all<'a, T>(ends: &[&'a End], of: impl Fn(&'a End) -> T) -> Vec<T> {
+            ends.iter().map(|end| of(end)).collect()
+        }
+        let rows = sqlx::query(include_str!("sql/end_runs.sql"))
+            .bind(lease)
+            .bind(retention.as_secs_f64())
+            .bind(all(ends, |end| end.run))
+            .bind(all(ends, |end| end.claim))
+            .bind(all(ends, |end| end.status.as_str()))
+            .bind(all(ends, |end| end.output.as_deref()))
+            .bind(all(ends, |end| end.error.as_deref()))
+            .bind(all(ends, |end| i32::try_from(end.steps).unwrap_or(i32::MAX)))
+            .bind(all(ends, |end| i64::try_from(end.journal_bytes).unwrap_or(i64::MAX)))
+            .bind(all(ends, |end| end.expected.map(EndStatus::as_str)))
+            .fetch_all(&self.db())
+            .await?;
+        let mut ended = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let end =
+                Ended { is_awaited: row.try_get("is_awaited")?, is_followed: row.try_get("followed")? };
+            ended.insert(row.try_get::<RunId, _>("id")?, end);
+        }
+        Ok(ends.iter().map(|end| ended.get(&end.run).copied()).collect())
+    }
+
+    /// False when the run is not held any more.
+    pub(super) async fn begin_ending(
+        &self,
+        lease: i64,
+        (run, claim): (RunId, i32),
+        status: EndStatus,
+        error: &str,
+    ) -> Result<bool, Fault> {
+        let begin = sqlx::query(include_str!("sql/begin_ending.sql")).bind(lease).bind(run).bind(claim);
+        let begun = begin.bind(status.as_str()).bind(error).fetch_optional(&self.db()).await?;
+        Ok(begun.is_some())
+    }
+
+    /// False when the run is not held any more.
+    pub(super) async fn publish(
+        &self,
+        lease: i64,
+        (run, claim): (RunId, i32),
+        published: Option<&str>,
+        attributes: Option<&str>,
+    ) -> Result<bool, Fault> {
+        let publish = sqlx::query(include_str!("sql/publish_run.sql")).bind(lease).bind(run).bind(claim);
+        let written = publish.bind(published).bind(attributes).fetch_optional(&self.db()).await?;
+        Ok(written.is_some())
+    }
+
+    pub(super) async fn find_event(
+        &self,
+        run: RunId,
+        event: &str,
+        key: &str,
+        except: &[i64],
+    ) -> Result<Option<TakenEvent>, Fault> {
+        let find = sqlx::query(include_str!("sql/find_event.sql")).bind(run).bind(event).bind(key);
+        let found = find.bind(except).fetch_optional(&self.db()).await?;
+        let taken = |row: PgRow| {
+            Ok::<_, sqlx::Error>(TakenEvent { id: row.try_get("id")?, payload: row.try_get("payload")? })
+        };
+        Ok(found.map(taken).transpose()?)
+    }
+
+    /// How a run has ended, if it has; its end writes an event otherwise.
+    pub(super) async fn find_run_end(&self, run: RunId) -> Result<Option<RunEnd>, Fault> {
+        let db = self.db();
+        sqlx::query(include_str!("sql/await_run.sql")).bind(run).execute(&db).await?;
+        let found = sqlx::query(include_str!("sql/find_run_end.sql")).bind(run).fetch_optional(&db).await?;
+        let Some(row) = found else {
+            let text = format!("there is no run {run}, or its history is deleted");
+            return Err(Fault::new(Code::NotFound, text).without_retry());
+        };
+        if row.try_get("is_open")? {
+            return Ok(None);
+        }
+        let (status, output, error): (String, Option<String>, Option<String>) =
+            (row.try_get("status")?, row.try_get("output")?, row.try_get("error")?);
+        if status == EndStatus::Completed.as_str() {
+            return Ok(Some(RunEnd::Completed(output.unwrap_or_else(|| "null".to_owned()))));
+        }
+        let error = match error {
+            Some(error) => error,
+            None => JobFailure::json_of(&Fault::new(Code::Conflict, format!("the run was {status}")))?,
+        };
+        Ok(Some(RunEnd::Failed(error)))
+    }
+
+    pub(super) async fn arrivals(&self, lease: i64) -> Result<Vec<Arrival>, Fault> {
+        let list = sqlx::query(include_str!("sql/list_arrivals.sql")).bind(lease);
+        let arrival = |row: &PgRow| {
+            Ok(Arrival {
+                run: row.try_get("id")?,
+                claim: row.try_get("claim")?,
+                wakes: row.try_get("wakes")?,
+                request: RunRequest::parse(row.try_get("request")?),
+            })
+        };
+        list.fetch_all(&self.database.control()).await?.iter().map(arrival).collect()
+    }
+
+    pub(super) async fn route(&self, limit: i64) -> Result<Routed, Fault> {
+        let route = sqlx::query(include_str!("sql/route_events.sql")).bind(limit);
+        let row = route.fetch_one(&self.db()).await?;
+        let (events, ready): (i64, i64) = (row.try_get("events")?, row.try_get("ready")?);
+        Ok(Routed {
+            events: events.unsigned_abs(),
+            held: row.try_get::<Option<Vec<RunId>>, _>("held")?.unwrap_or_default(),
+            ready: ready.unsigned_abs(),
+        })
+    }
+
+    /// Names of the nodes whose leases are lost now.
+    pub(super) async fn lose_owners(
+        &self,
+        suspect_after: Duration,
+        by_sessions: bool,
+        own_suffix: &str,
+    ) -> Result<Vec<String>, Fault> {
+        let lose = sqlx::query_scalar(include_str!("sql/lose_owners.sql"));
+        let lose = lose.bind(suspect_after.as_secs_f64()).bind(by_sessions).bind(own_suffix);
+        Ok(lose.fetch_all(&self.db()).await?)
+    }
+
+    /// How many runs of lost leases are ready again.
+    pub(super) async fn release(&self, limit: i64) -> Result<usize, Fault> {
+        let release = sqlx::query(include_str!("sql/release_runs.sql")).bind(limit);
+        Ok(release.fetch_all(&self.db()).await?.len())
+    }
+
+    pub(super) async fn forget_owners(&self) -> Result<(), Fault> {
+        sqlx::query(include_str!("sql/forget_owners.sql")).execute(&self.db()).await?;
+        Ok(())
+    }
+
+    /// A step of a held run, if it has ended.
+    pub(super) async fn find_held_step(
+        &self,
+        lease: i64,
+        (run, claim): (RunId, i32),
+        position: &str,
+    ) -> Result<Option<JournalEntry>, Fault> {
+        let find = sqlx::query(include_str!("sql/find_held_step.sql")).bind(lease).bind(run);
+        let found = find.bind(claim).bind(position).fetch_optional(&self.db()).await?;
+        found.as_ref().map(entry).transpose()
+    }
+
+    /// The runs that this node holds.
+    pub(super) async fn held(&self, lease: i64) -> Result<Vec<(RunId, i32)>, Fault> {
+        let list = sqlx::query(include_str!("sql/list_held_runs.sql")).bind(lease);
+        let held = |row: &PgRow| Ok((row.try_get("id")?, row.try_get("claim")?));
+        list.fetch_all(&self.database.control()).await?.iter().map(held).collect()
+    }
+
+    /// Ends a run, and starts the one that it goes on as. False when it is not held any more, or is to be
+    /// cancelled.
+    pub(super) async fn continue_as(
+        &self,
+        lease: i64,
+        retention: Duration,
+        run: &ClaimedRun,
+        input: &str,
+        progress: &RunProgress,
+    ) -> Result<bool, Fault> {
+        let next = RunId::new();
+        let goes_on = sqlx::query(include_str!("sql/continue_run.sql"))
+            .bind(lease)
+            .bind(run.id)
+            .bind(run.claim)
+            .bind(next)
+            .bind(input)
+            .bind(retention.as_secs_f64())
+            .bind(i32::try_from(progress.steps).unwrap_or(i32::MAX))
+            .bind(i64::try_from(progress.journal_bytes).unwrap_or(i64::MAX));
+        Ok(goes_on.fetch_optional(&self.db()).await?.is_some())
+    }
+
+    /// Writes the migrated journal of a run. False when the run is not held any more.
+    pub(super) async fn migrate(
+        &self,
+        lease: i64,
+        run: &ClaimedRun,
+        version: u32,
+        input: &str,
+        before: &[JournalEntry],
+        after: &[JournalEntry],
+    ) -> Result<bool, Fault> {
+        let moves = StepMoves::of(before, after);
+        let tx = self.database.begin(TransactionOptions::new(&run.workflow, MIGRATION_LIMIT)).await?;
+        let db = tx.db();
+        let migrated = async {
+            let migrate = sqlx::query(include_str!("sql/migrate_run.sql")).bind(lease).bind(run.id);
+            let migrate =
+                migrate.bind(run.claim).bind(i32::try_from(version).unwrap_or(i32::MAX)).bind(input);
+            if migrate.fetch_optional(&db).await?.is_none() {
+                return Ok(false);
+            }
+            sqlx::query(include_str!("sql/delete_steps.sql"))
+                .bind(run.id)
+                .bind(&moves.gone)
+                .execute(&db)
+                .await?;
+            let stay = |of: fn(&(String, JournalEntry)) -> String| moves.stay.iter().map(of).collect::<Vec<_>>();
+            sqlx::query(include_str!("sql/move_steps.sql"))
+                .bind(run.id)
+                .bind(stay(|(old, _)| old.clone()))
+                .bind(stay(|(_, entry)| entry.position.clone()))
+                .bind(stay(|(_, entry)| entry.name.clone()))
+                .bind(moves.stay.iter().map(|(_, entry)| entry.shape.cast_signed()).collect::<Vec<_>>())
+                .bind(moves.stay.iter().map(|(_, entry)| entry.output.clone()).collect::<Vec<_>>())
+                .execute(&db)
+                .await?;
+            sqlx::query(include_str!("sql/place_steps.sql")).bind(run.id).execute(&db).await?;
+            let added = |of: fn(&JournalEntry) -> String| moves.added.iter().map(of).collect::<Vec<_>>();
+            sqlx::query(include_str!("sql/insert_steps.sql"))
+                .bind(run.id)
+                .bind(added(|entry| entry.position.clone()))
+                .bind(added(|entry| entry.name.clone()))
+                .bind(added(|entry| entry.output.clone().unwrap_or_else(|| "null".to_owned())))
+                .execute(&db)
+                .await?;
+            Ok(true)
+        };
+        match migrated.await {
+            Ok(true) => {
+                tx.commit().await?;
+                Ok(true)
+            }
+            Ok(false) => {
+                tx.rollback().await;
+                Ok(false)
+            }
+            Err(fault) => {
+                tx.rollback().await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Asks the children of runs that ended without success to end too. Returns how many.
+    pub(super) async fn cancel_children(&self, runs: &[RunId]) -> Result<usize, Fault> {
+        let cancel = sqlx::query(include_str!("sql/cancel_children.sql")).bind(runs);
+        Ok(cancel.fetch_all(&self.db()).await?.len())
+    }
+}
+
+/// Writes rows of the journal on `db`; with `locks_runs` nobody else writes their runs until the transaction of
+/// `db` has ended. `None` for those of runs that are not held any more, and for those that
+/// have ended already.
+pub(super) async fn record(
+    db: &Db,
+    lease: i64,
+    steps: &[&HeldStep],
+    locks_runs: bool,
+) -> Result<Vec<Option<Recorded>>, Fault> {
+    let statement = match locks_runs {
+        true => include_str!("sql/record_step_of_transaction.sql"),
+        false => include_str!("sql/record_steps.sql"),
+    };
+    fn all<'a, T>(steps: &[&'a HeldStep], of: impl Fn(&'a StepRow) -> T) -> Vec<T> {
+        steps.iter().map(|step| of(&step.row)).collect()
+    }
+    let rows = sqlx::query(statement)
+        .bind(lease)
+        .bind(steps.iter().map(|step| step.run).collect::<Vec<_>>())
+        .bind(steps.iter().map(|step| step.claim).collect::<Vec<_>>())
+        .bind(all(steps, |row| row.position.as_str()))
+        .bind(all(steps, |row| row.kind.as_str()))
+        .bind(all(steps, |row| row.status.as_str()))
+        .bind(all(steps, |row| row.name.as_str()))
+        .bind(all(steps, |row| row.shape.cast_signed()))
+        .bind(all(steps, |row| i32::try_from(row.attempts).unwrap_or(i32::MAX)))
+        .bind(all(steps, |row| row.number.map(|number| i32::try_from(number).unwrap_or(i32::MAX))))
+        .bind(all(steps, |row| row.input.as_deref()))
+        .bind(all(steps, |row| row.output.as_deref()))
+        .bind(all(steps, |row| row.error.as_deref()))
+        .bind(all(steps, |row| row.elapsed.as_secs_f64()))
+        .bind(all(steps, |row| row.due_in.map(|due| due.as_secs_f64())))
+        .bind(all(steps, |row| row.event.as_ref().map(|(event, _)| event.as_str())))
+        .bind(all(steps, |row| row.event.as_ref().map(|(_, key)| key.as_str())))
+        .bind(all(steps, |row| row.event_id))
+        .bind(all(steps, |row| row.awaits))
+        .fetch_all(db)
+        .await?;
+    let mut written: HashMap<(RunId, String), Recorded> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let recorded =
+            Recorded { finished_at: row.try_get("finished_at")?, due_at: row.try_get("due_at")? };
+        written.insert((row.try_get("run_id")?, row.try_get("position")?), recorded);
+    }
+    let find = |step: &&HeldStep| written.remove(&(step.run, step.row.position.clone()));
+    Ok(steps.iter().map(find).collect())
+}
+
+fn claimed(row: &PgRow) -> Result<ClaimedRun, Fault> {
+    let ending: Option<&str> = row.try_get("ending")?;
+    Ok(ClaimedRun {
+        id: row.try_get("id")?,
+        workflow: row.try_get("workflow")?,
+        version: row.try_get::<i32, _>("version")?.unsigned_abs(),
+        claim: row.try_get("claim")?,
+        wakes: row.try_get("wakes")?,
+        request: RunRequest::parse(row.try_get("request")?),
+        ending: match ending {
+            Some("failed") => Some(EndStatus::Failed),
+            Some("cancelled") => Some(EndStatus::Cancelled),
+            _ => None,
+        },
+        error: row.try_get("error")?,
+        input: row.try_get("input")?,
+        identity: row.try_get("identity")?,
+        trace: row.try_get("trace")?,
+        begun_at: row.try_get("begun_at")?,
+        deadline_at: row.try_get("deadline_at")?,
+        attributes: row.try_get("attributes")?,
+        followed: row.try_get("followed")?,
+        now: row.try_get("now")?,
+    })
+}
+
+/// Reads a row of the journal.
+fn entry(row: &PgRow) -> Result<JournalEntry, Fault> {
+    let (kind, status): (&str, &str) = (row.try_get("kind")?, row.try_get("status")?);
+    let unknown = |what: &str, label: &str| {
+        Fault::internal(format!("`{label}` is no {what} of a step that this version of Forge knows"))
+    };
+    let error: Option<&str> = row.try_get("error")?;
+    Ok(JournalEntry {
+        position: row.try_get("position")?,
+        kind: StepKind::parse(kind).ok_or_else(|| unknown("kind", kind))?,
+        status: StepStatus::parse(status).ok_or_else(|| unknown("status", status))?,
+        name: row.try_get("name")?,
+        shape: row.try_get::<i64, _>("shape")?.cast_unsigned(),
+        attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
+        number: row.try_get::<Option<i32>, _>("number")?.map(i32::unsigned_abs),
+        output: row.try_get("output")?,
+        error: error.map(serde_json::from_str).transpose().map_err(Fault::internal)?,
+        finished_at: row.try_get("finished_at")?,
+        due_at: row.try_get("due_at")?,
+        awaits: row.try_get::<Option<Uuid>, _>("awaits")?,
+        stored_at: row.try_get("position")?,
+    })
+}
