@@ -31,8 +31,8 @@ pub mod workflow;
 
 pub use app::Result;
 pub use forge_app_macros::{
-    Message, action, app, cron, data, enum_type, error, forge_enum, job, model, mutation, query,
-    require_auth, require_role, test, validated_type,
+    Message, action, app, cron, data, enum_type, error, event, forge_enum, job, model, mutation, query,
+    require_auth, require_role, test, validated_type, workflow, workflow_migration,
 };
 
 /// What expanded macros name; not part of the public API.

@@ -17,6 +17,7 @@ mod declared;
 mod doc;
 mod enumeration;
 mod error_enum;
+mod event;
 mod function;
 mod literal;
 mod message;
@@ -27,6 +28,7 @@ mod postgres;
 mod refuse;
 mod testing;
 mod validated;
+mod workflow_migration;
 
 #[cfg(test)]
 mod tests;
@@ -89,6 +91,64 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn cron(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::CRON, options.into(), item.into()).into()
+}
+
+/// Makes an async fn a workflow: `ctx.start(..)` begins a run, which goes on from its journal after any
+/// crash, for years if it has to.
+///
+/// `onboard(ctx: &WorkflowContext, user: UserId) -> Result<Outcome>` stays a function and gains the message
+/// `Onboard { user }`. The function is executed from its beginning whenever its run goes on, and takes what
+/// its steps have returned from the journal; so all effects belong into steps, and time and chance come from
+/// `ctx.now()`, `ctx.uuid()` and `ctx.random()`. It cannot be called.
+///
+/// Options: `version = 2` (1; up to 1,000,000), `timeout = "30d"` (none: a run may last for ever; "1s" to
+/// "3660d", for the run as a whole with its waits), `retention = "30d"` (`[workflows] retention`; how long
+/// a run and its journal are kept after its end), `deprecated` (the function only goes on with runs that
+/// exist, and none begins with it), `input_max = "64KiB"` ("1MiB"), `name = "flows.onboard"`, `message =
+/// "Onboard"`, and `alias = "flows.welcome"` for each name that runs may still carry.
+///
+/// A function that takes other steps than its runs have taken is a new version. Both stay in the code until
+/// the last run of the older one has ended. The older function is renamed; `name` says that it is a version
+/// of the same workflow, and its message, here `OnboardV1`, follows from its own name:
+///
+/// ```text
+/// #[forge::workflow(name = "flows.onboard", deprecated)]
+/// async fn onboard_v1(ctx: &WorkflowContext, user: UserId) -> Result<Outcome> { .. }
+///
+/// #[forge::workflow(version = 2)]                 // `flows.onboard`, in the module `flows`
+/// async fn onboard(ctx: &WorkflowContext, user: UserId) -> Result<Outcome> { .. }
+/// ```
+#[proc_macro_attribute]
+pub fn workflow(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::WORKFLOW, options.into(), item.into()).into()
+}
+
+/// Makes a function the way from one version of a workflow to a newer one: runs of version `from` go on with
+/// the function of version `to`.
+///
+/// `#[forge::workflow_migration(from = 1, to = 2)]` stands on `fn onboard_1_to_2(journal: &mut
+/// Journal<Onboard>) -> Result<()>`, where `Onboard` is the message of the newer version. The function gives
+/// the journal the steps that the newer version takes: `journal.rename(..)`, `insert(..)`, `remove(..)`,
+/// `map_result(..)`, and `input_mut()` for other arguments. It is not async and has no effects; an error
+/// leaves the run at its version.
+///
+/// Both options are required; `to` is larger than `from`.
+#[proc_macro_attribute]
+pub fn workflow_migration(options: TokenStream, item: TokenStream) -> TokenStream {
+    workflow_migration::expand(options.into(), item.into()).into()
+}
+
+/// Makes a struct an event: something that happens, and for which workflows wait with
+/// `ctx.wait_for::<EmailVerified>(user)`. The struct has named fields, or none.
+///
+/// It is written and read as one of [`macro@data`] is, with the same attributes of serde, but not from rows.
+///
+/// Options: `key = user` (none), the field that says what the event is about: whoever waits names the same
+/// value; `name = "accounts.email_verified"` (the module and the struct in snake_case), under which Postgres
+/// holds the event, and which may not change while runs wait for it.
+#[proc_macro_attribute]
+pub fn event(options: TokenStream, item: TokenStream) -> TokenStream {
+    event::expand(options.into(), item.into()).into()
 }
 
 /// Beside a kind's attribute: the caller needs a valid token (which is also the default).

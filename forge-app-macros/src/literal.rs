@@ -1,6 +1,10 @@
-//! Durations, sizes and labels, read while compiling.
+//! Durations, sizes, numbers and names, read while compiling.
 
-use syn::LitStr;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use syn::{LitInt, LitStr};
 
 /// Longest time limit of a call whose caller waits, as `kernel::limits::HANDLER_TIMEOUT_MAX`.
 const TIMEOUT_MS_MAX: u64 = 600_000;
@@ -8,8 +12,12 @@ const TIMEOUT_MS_MAX: u64 = 600_000;
 const JOB_MS_MAX: u64 = 86_400_000;
 /// Longest time for which a finished job is found.
 const PERIOD_MS_MAX: u64 = 366 * 86_400_000;
-/// Longest time for which a finished job is kept: ten years.
-const RETENTION_MS_MAX: u64 = 3_660 * 86_400_000;
+/// Longest time for which a finished job is kept, or for which a workflow runs: ten years.
+const TEN_YEARS_MS: u64 = 3_660 * 86_400_000;
+/// Shortest time limit of a workflow, whose journal is on disk before anything happens.
+const RUN_TIMEOUT_MS_MIN: u64 = 1_000;
+/// The newest version that a workflow can have.
+const WORKFLOW_VERSION_MAX: u32 = 1_000_000;
 /// The bounds of a live query's interval.
 const REFRESH_MS_MIN: u64 = 100;
 const REFRESH_MS_MAX: u64 = 3_600_000;
@@ -51,27 +59,62 @@ pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
 
 /// A time for which a finished job is found, in milliseconds: `"1h"`, `"30d"`.
 pub(crate) fn period(literal: &LitStr) -> syn::Result<u64> {
-    days(literal, "a finished job is found for more than no time, and for at most \"366d\"", PERIOD_MS_MAX)
+    let rule = "a finished job is found for more than no time, and for at most \"366d\"";
+    days(literal, rule, 1..=PERIOD_MS_MAX)
 }
 
 /// The time of a rate limit, a throttle or a debounce, in milliseconds: `"1m"`.
 pub(crate) fn window(literal: &LitStr) -> syn::Result<u64> {
-    days(literal, "`per`, `wait` and `max` are more than 0 and at most \"24h\"", JOB_MS_MAX)
+    days(literal, "`per`, `wait` and `max` are more than 0 and at most \"24h\"", 1..=JOB_MS_MAX)
 }
 
 /// How long finished jobs are kept, in milliseconds: `"30d"`.
 pub(crate) fn retention(literal: &LitStr) -> syn::Result<u64> {
-    days(literal, "a finished job is kept for more than no time, and for at most \"3660d\"", RETENTION_MS_MAX)
+    let rule = "a finished job is kept for more than no time, and for at most \"3660d\"";
+    days(literal, rule, 1..=TEN_YEARS_MS)
 }
 
-/// More than nothing, and at most `max` milliseconds, as `rule` says.
-fn days(literal: &LitStr, rule: &str, max: u64) -> syn::Result<u64> {
+/// The time limit of a workflow's run as a whole, in milliseconds: `"30d"`.
+pub(crate) fn run_timeout(literal: &LitStr) -> syn::Result<u64> {
+    let rule = "the run of a workflow has a time limit of \"1s\" to \"3660d\", its waits included; without \
+                `timeout` it has none";
+    days(literal, rule, RUN_TIMEOUT_MS_MIN..=TEN_YEARS_MS)
+}
+
+/// How long the run of a workflow is kept after its end, in milliseconds: `"30d"`.
+pub(crate) fn run_retention(literal: &LitStr) -> syn::Result<u64> {
+    let rule = "a run that has ended is kept for more than no time, and for at most \"3660d\"";
+    days(literal, rule, 1..=TEN_YEARS_MS)
+}
+
+/// The version of a workflow.
+pub(crate) fn workflow_version(literal: &LitInt) -> syn::Result<u32> {
+    let rule = "the versions of a workflow are 1 to 1000000: the first one is 1, and the function that takes \
+                other steps is the next one";
+    within(literal, 1..=WORKFLOW_VERSION_MAX, rule)
+}
+
+/// A number in `range`, as `rule` says.
+pub(crate) fn within<N: FromStr + PartialOrd>(
+    literal: &LitInt,
+    range: RangeInclusive<N>,
+    rule: &str,
+) -> syn::Result<N>
+where
+    N::Err: Display,
+{
+    let number = literal.base10_parse::<N>().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| syn::Error::new_spanned(literal, rule))
+}
+
+/// A number of milliseconds in `range`, as `rule` says.
+fn days(literal: &LitStr, rule: &str, range: RangeInclusive<u64>) -> syn::Result<u64> {
     const UNITS: [(&str, u64); 5] =
         [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     match quantity(&literal.value(), &UNITS) {
         None => Err(not_a_duration(literal)),
-        Some(ms) if ms == 0 || ms > max => Err(syn::Error::new_spanned(literal, rule)),
-        Some(ms) => Ok(ms),
+        Some(ms) if range.contains(&ms) => Ok(ms),
+        Some(_) => Err(syn::Error::new_spanned(literal, rule)),
     }
 }
 
@@ -143,6 +186,22 @@ pub(crate) fn label(literal: &LitStr, named: &str) -> syn::Result<String> {
     }
     let message = format!("{named} is named by 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`");
     Err(syn::Error::new_spanned(literal, message))
+}
+
+/// A name on the wire or in Postgres that differs from the one that follows from the code.
+pub(crate) fn wire_name(literal: &LitStr) -> syn::Result<String> {
+    let name = literal.value();
+    let word = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if name.contains('.') && name.split('.').all(word) {
+        return Ok(name);
+    }
+    Err(syn::Error::new_spanned(
+        literal,
+        "a wire name is two or more words with dots between them, for example \"tasks.all\"",
+    ))
 }
 
 fn not_a_duration(literal: &LitStr) -> syn::Error {

@@ -167,8 +167,13 @@ fn unknown<T>(word: &str, keys: &[Key<T>], owner: &str) -> String {
     if keys.is_empty() {
         return format!("{owner} has no options");
     }
-    let valid: Vec<_> = keys.iter().map(|key| format!("`{}`", key.usage)).collect();
-    format!("{owner} has no option `{word}`{hint}\nvalid options: {}", valid.join(", "))
+    format!("{owner} has no option `{word}`{hint}\n{}", valid(keys))
+}
+
+/// The words of a table, as an error lists them.
+pub(crate) fn valid<T>(keys: &[Key<T>]) -> String {
+    let usages: Vec<_> = keys.iter().map(|key| format!("`{}`", key.usage)).collect();
+    format!("valid options: {}", usages.join(", "))
 }
 
 /// Refuses a second entry of the same word; words in `repeatable` may occur often.

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Attribute, GenericArgument, Generics, Path, PathArguments, Token, Type, TypePath};
+use syn::{Attribute, GenericArgument, Generics, Path, PathArguments, Signature, Token, Type, TypePath};
 
 use crate::option::Problems;
 
@@ -84,6 +84,20 @@ fn option_of(path: &TypePath) -> Option<&Type> {
         },
         _ => None,
     }
+}
+
+/// `const`, `unsafe` and `extern` on a function that Forge calls; `rule` says what the function is instead.
+pub(crate) fn qualifiers(signature: &Signature, rule: &str) -> syn::Result<()> {
+    let qualifiers: [Option<&dyn ToTokens>; 3] = [
+        signature.constness.as_ref().map(|token| token as _),
+        signature.unsafety.as_ref().map(|token| token as _),
+        signature.abi.as_ref().map(|token| token as _),
+    ];
+    let mut problems = Problems::default();
+    for token in qualifiers.into_iter().flatten() {
+        problems.add(syn::Error::new_spanned(token, rule));
+    }
+    problems.finish()
 }
 
 /// Type and lifetime parameters, on things that stand for one table, one message or one wire type.

@@ -1,11 +1,12 @@
 //! `#[forge::test]`: an async fn becomes a test that has a database of its own.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::{Attribute, FnArg, ItemFn, Pat, Path, Type};
 
+use crate::function::kind::KINDS;
 use crate::option::{self, Key, Problems};
-use crate::pipeline;
+use crate::{pipeline, refuse};
 
 const OWNER: &str = "`#[forge::test]`";
 const EXPECTED: &str = "`#[forge::test]` stands on an async fn: `async fn creates(cx: TestContext)`";
@@ -50,14 +51,7 @@ fn signature(function: &ItemFn) -> syn::Result<()> {
         let message = format!("a test is async: write `async fn {}`", signature.ident);
         problems.add(syn::Error::new(signature.fn_token.span, message));
     }
-    let unusual: [Option<&dyn ToTokens>; 3] = [
-        signature.constness.as_ref().map(|token| token as _),
-        signature.unsafety.as_ref().map(|token| token as _),
-        signature.abi.as_ref().map(|token| token as _),
-    ];
-    for token in unusual.into_iter().flatten() {
-        problems.add(syn::Error::new_spanned(token, "a test is a plain async fn"));
-    }
+    problems.keep(refuse::qualifiers(signature, "a test is a plain async fn"));
     if !signature.generics.params.is_empty() {
         let message = "a test cannot be generic: the test runner calls it by its name alone";
         problems.add(syn::Error::new_spanned(&signature.generics, message));
@@ -84,9 +78,7 @@ fn context(function: &ItemFn) -> syn::Result<()> {
         Some("TestContext") if borrowed => {
             Err(syn::Error::new_spanned(&argument.ty, "a test owns its context: take `cx: TestContext`"))
         }
-        Some(
-            handler @ ("QueryContext" | "MutationContext" | "ActionContext" | "JobContext" | "CronContext"),
-        ) => {
+        Some(handler) if KINDS.iter().any(|kind| kind.context == handler) => {
             let message = format!(
                 "`{handler}` is what a handler gets: a test takes `cx: TestContext`, and calls the handler \
                  by its message"

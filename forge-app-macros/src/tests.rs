@@ -46,6 +46,26 @@ fn timeouts() {
 }
 
 #[test]
+fn times_of_workflows() {
+    for (text, expected) in [("1s", 1_000), ("30d", 30 * 86_400_000), ("3660d", 3_660 * 86_400_000)] {
+        assert_eq!(literal::run_timeout(&text_literal(text)).expect(text), expected);
+        assert_eq!(literal::run_retention(&text_literal(text)).expect(text), expected);
+    }
+    for text in ["", "30", "999ms", "0d", "3661d", "1y"] {
+        assert!(literal::run_timeout(&text_literal(text)).is_err(), "{text}");
+    }
+    assert_eq!(literal::run_retention(&text_literal("999ms")).expect("a short time"), 999);
+}
+
+#[test]
+fn versions_of_workflows() {
+    for (number, expected) in [("1", Some(1)), ("1000000", Some(1_000_000)), ("0", None), ("1000001", None)] {
+        let literal = syn::LitInt::new(number, Span::call_site());
+        assert_eq!(literal::workflow_version(&literal).ok(), expected, "{number}");
+    }
+}
+
+#[test]
 fn sizes() {
     for (text, expected) in [("1B", 1), ("64KiB", 65_536), ("8MiB", 8 << 20)] {
         assert_eq!(literal::size(&text_literal(text)).expect(text), expected);

@@ -35,8 +35,9 @@ pub use forge_actors::app::{Result, password};
 #[cfg(feature = "testing")]
 pub use forge_actors::test;
 pub use forge_actors::{
-    Message, action, app, cron, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation,
-    query, register, require_auth, require_role, supervise, validated_type,
+    Message, action, app, cron, data, db, enum_type, error, event, forge_enum, id, job, kernel, model,
+    mutation, query, register, require_auth, require_role, supervise, validated_type, workflow,
+    workflow_migration,
 };
 pub use run::{run, run_developer};
 pub use sqlx;

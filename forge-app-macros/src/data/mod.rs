@@ -13,8 +13,8 @@ const OWNER: &str = "`#[forge::data]`";
 const ROW: Key<()> = Key { name: "row", usage: "row = false", id: () };
 const DERIVED: &[&str] = &["Serialize", "Deserialize"];
 
-/// A struct or an enum, checked.
-struct DataSpec {
+/// A struct or an enum that crosses the wire, checked.
+pub(crate) struct DataSpec {
     item: Item,
     /// The container attributes of serde.
     serde: Vec<TokenStream>,
@@ -27,20 +27,25 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     pipeline::attribute(item, &expected, |item| parse(options, item), lower, stripped)
 }
 
-fn stripped(mut item: Item) -> Item {
-    let strip = |fields: &mut Fields| {
-        for field in fields {
-            field.attrs.retain(|attribute| !attribute.path().is_ident("sensitive"));
-        }
+/// The item as rustc may see it beside errors, without what only Forge and serde's derives read.
+pub(crate) fn stripped(mut item: Item) -> Item {
+    let strip = |attributes: &mut Vec<Attribute>| {
+        refuse::strip_derives(attributes);
+        let ours = ["sensitive", "serde"];
+        attributes.retain(|attribute| !ours.iter().any(|name| attribute.path().is_ident(name)));
     };
+    let strip_fields = |fields: &mut Fields| fields.iter_mut().for_each(|field| strip(&mut field.attrs));
     match &mut item {
         Item::Struct(item) => {
-            refuse::strip_derives(&mut item.attrs);
-            strip(&mut item.fields);
+            strip(&mut item.attrs);
+            strip_fields(&mut item.fields);
         }
         Item::Enum(item) => {
-            refuse::strip_derives(&mut item.attrs);
-            item.variants.iter_mut().for_each(|variant| strip(&mut variant.fields));
+            strip(&mut item.attrs);
+            for variant in &mut item.variants {
+                strip(&mut variant.attrs);
+                strip_fields(&mut variant.fields);
+            }
         }
         _ => {}
     }
@@ -57,14 +62,6 @@ fn fields(item: &Item) -> Box<dyn Iterator<Item = &Field> + '_> {
 }
 
 fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
-    let (attributes, is_enum) = match item {
-        Item::Struct(item) => (&item.attrs, false),
-        Item::Enum(item) => (&item.attrs, true),
-        _ => {
-            let message = format!("{OWNER} stands on a struct or an enum");
-            return Err(syn::Error::new(proc_macro2::Span::call_site(), message));
-        }
-    };
     let mut problems = option::Problems::default();
     let entries = option::entries(options)?;
     problems.keep(option::once(&entries, &[]));
@@ -73,9 +70,27 @@ fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
         let wanted = entry.find(&[ROW], OWNER).and_then(|key| entry.boolean(key));
         row = problems.keep(wanted).unwrap_or(row);
     }
-    problems.keep(refuse::derives(attributes, DERIVED, OWNER));
+    let spec = problems.keep(check(item, OWNER, row));
+    problems.finish()?;
+    Ok(spec.expect("no problem was found, so the item was read"))
+}
+
+/// Checks the item of the attribute `owner`, whose type crosses the wire, and which is read from rows too if
+/// `row` says so.
+pub(crate) fn check(item: &Item, owner: &str, row: bool) -> syn::Result<DataSpec> {
+    let (attributes, is_enum) = match item {
+        Item::Struct(item) => (&item.attrs, false),
+        Item::Enum(item) => (&item.attrs, true),
+        _ => {
+            let message = format!("{owner} stands on a struct or an enum");
+            return Err(syn::Error::new(proc_macro2::Span::call_site(), message));
+        }
+    };
+    let mut problems = option::Problems::default();
+    problems.keep(refuse::derives(attributes, DERIVED, owner));
+    let owner_field = format!("a field of {owner}");
     for attribute in fields(item).flat_map(|field| &field.attrs) {
-        if let Some(error) = refuse::sensitive(attribute, "a field of `#[forge::data]`") {
+        if let Some(error) = refuse::sensitive(attribute, &owner_field) {
             problems.add(error);
         }
     }
@@ -95,7 +110,8 @@ fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
     Ok(DataSpec { item: item.clone(), serde, row })
 }
 
-fn lower(spec: &DataSpec) -> TokenStream {
+/// The item, its derives, and how it is read from rows.
+pub(crate) fn lower(spec: &DataSpec) -> TokenStream {
     let DataSpec { item, serde, row } = spec;
     let wire_type = wire_type();
     let row = row.then(|| row::implement(item));

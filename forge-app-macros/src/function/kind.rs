@@ -66,6 +66,17 @@ pub(crate) enum HandlerOption {
     Overlap,
     CatchUp,
     Jitter,
+    Version,
+    RunTimeout,
+    Deprecated,
+    RunRetention,
+}
+
+impl HandlerOption {
+    /// The option says who may call.
+    pub(crate) fn is_access(self) -> bool {
+        matches!(self, Self::Public | Self::Auth | Self::Role | Self::Internal)
+    }
 }
 
 const PUBLIC: Key<HandlerOption> = Key { name: "public", usage: "public", id: HandlerOption::Public };
@@ -127,6 +138,14 @@ const CATCH_UP: Key<HandlerOption> =
     Key { name: "catch_up", usage: "catch_up = 3", id: HandlerOption::CatchUp };
 const JITTER: Key<HandlerOption> =
     Key { name: "jitter", usage: "jitter = \"30s\"", id: HandlerOption::Jitter };
+
+const VERSION: Key<HandlerOption> = Key { name: "version", usage: "version = 2", id: HandlerOption::Version };
+const RUN_TIMEOUT: Key<HandlerOption> =
+    Key { name: "timeout", usage: "timeout = \"30d\"", id: HandlerOption::RunTimeout };
+const DEPRECATED: Key<HandlerOption> =
+    Key { name: "deprecated", usage: "deprecated", id: HandlerOption::Deprecated };
+const RUN_RETENTION: Key<HandlerOption> =
+    Key { name: "retention", usage: "retention = \"30d\"", id: HandlerOption::RunRetention };
 
 /// Options that may be given several times.
 pub(crate) const REPEATABLE: &[&str] = &["alias"];
@@ -224,5 +243,17 @@ pub(crate) static CRON: Kind = Kind {
     timeout: literal::job_timeout,
 };
 
+pub(crate) static WORKFLOW: Kind = Kind {
+    name: "workflow",
+    one: "a workflow",
+    marker: "Workflow",
+    options_type: Some("WorkflowMeta"),
+    context: "WorkflowContext",
+    purpose: "goes on from its journal until it ends",
+    start: "is started",
+    options: &[VERSION, RUN_TIMEOUT, DEPRECATED, RUN_RETENTION, NAME, MESSAGE, ALIAS, INPUT_MAX],
+    timeout: literal::run_timeout,
+};
+
 /// All kinds.
-pub(crate) static KINDS: [&Kind; 5] = [&QUERY, &MUTATION, &ACTION, &JOB, &CRON];
+pub(crate) static KINDS: [&Kind; 6] = [&QUERY, &MUTATION, &ACTION, &JOB, &CRON, &WORKFLOW];

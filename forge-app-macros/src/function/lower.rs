@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::message;
-use super::spec::{Access, CronOptions, FnSpec, JobOptions, Options};
+use super::spec::{Access, CronOptions, FnSpec, JobOptions, Options, WorkflowOptions};
 
 /// The function, its message, `impl Handler` and the registration.
 pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
@@ -90,29 +90,32 @@ fn kind_options(spec: &FnSpec) -> TokenStream {
     let marker = format_ident!("{}", kind.marker);
     let Some(options_type) = kind.options_type else { return quote! { ::forge::app::KindOptions::#marker } };
     let options_type = format_ident!("{options_type}");
-    let Options { snapshot, refresh_ms, isolation, job, .. } = options;
+    let Options { snapshot, refresh_ms, isolation, aliases, job, .. } = options;
     let snapshot = snapshot.then(|| quote! { snapshot: true, });
-    let refresh = refresh_ms.map(|ms| {
-        quote! { refresh: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
-    });
+    let refresh = refresh_ms.map(|ms| optional_time("refresh", ms));
     let isolation = isolation.map(|variant| {
         let variant = format_ident!("{variant}");
         quote! { isolation: ::forge::app::Isolation::#variant, }
     });
+    let aliases = (!aliases.is_empty()).then(|| quote! { aliases: &[#(#aliases),*], });
     let job = job_options(job, limits.as_ref());
-    let job = match kind.name {
+    let durable = match kind.name {
         "cron" => {
             let cron = cron_options(&options.cron);
             quote! {
-                job: ::forge::app::JobMeta { #job ..::forge::app::CronMeta::DEFAULT.job },
+                job: ::forge::app::JobMeta { #job #aliases ..::forge::app::CronMeta::DEFAULT.job },
                 #cron
             }
         }
-        _ => job,
+        "workflow" => {
+            let workflow = workflow_options(&options.workflow);
+            quote! { #workflow #aliases }
+        }
+        _ => quote! { #job #aliases },
     };
     quote! {
         ::forge::app::KindOptions::#marker(::forge::app::#options_type {
-            #snapshot #refresh #isolation #job
+            #snapshot #refresh #isolation #durable
             ..::forge::app::#options_type::DEFAULT
         })
     }
@@ -120,34 +123,22 @@ fn kind_options(spec: &FnSpec) -> TokenStream {
 
 /// The fields of `JobMeta` that were written.
 fn job_options(options: &JobOptions, limits: Option<&TokenStream>) -> TokenStream {
-    let JobOptions {
-        queue,
-        priority,
-        attempts,
-        backoff,
-        aliases,
-        limits: _,
-        capability,
-        retain_ms,
-        resources,
-    } = options;
+    let JobOptions { queue, priority, attempts, backoff, limits: _, capability, retain_ms, resources } =
+        options;
     let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
     let priority = priority.map(|priority| quote! { priority: #priority, });
     let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
     let backoff = backoff.as_ref().map(|backoff| quote! { backoff: #backoff, });
-    let aliases = (!aliases.is_empty()).then(|| quote! { aliases: &[#(#aliases),*], });
     let limits = limits.map(|limits| quote! { limits: #limits, });
     let capability = capability
         .as_ref()
         .map(|capability| quote! { capability: ::core::option::Option::Some(#capability), });
-    let retain = retain_ms.map(|ms| {
-        quote! { retain: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
-    });
+    let retain = retain_ms.map(|ms| optional_time("retain", ms));
     let resources = (!resources.is_empty()).then(|| {
         let needs = resources.iter().map(|(word, amount)| quote! { (#word, #amount) });
         quote! { resources: &[#(#needs),*], }
     });
-    quote! { #queue #priority #attempts #backoff #aliases #limits #capability #retain #resources }
+    quote! { #queue #priority #attempts #backoff #limits #capability #retain #resources }
 }
 
 /// The fields of `CronMeta` that were written, without its `job`.
@@ -163,6 +154,22 @@ fn cron_options(options: &CronOptions) -> TokenStream {
     let catch_up = catch_up.map(|count| quote! { catch_up: #count, });
     let jitter = jitter_ms.map(|ms| quote! { jitter: ::core::time::Duration::from_millis(#ms), });
     quote! { #expression #timezone #overlap #catch_up #jitter }
+}
+
+/// The fields of `WorkflowMeta` that were written, without its `aliases`.
+fn workflow_options(options: &WorkflowOptions) -> TokenStream {
+    let WorkflowOptions { version, timeout_ms, deprecated, retention_ms } = options;
+    let version = version.map(|version| quote! { version: #version, });
+    let timeout = timeout_ms.map(|ms| optional_time("timeout", ms));
+    let deprecated = deprecated.then(|| quote! { deprecated: true, });
+    let retention = retention_ms.map(|ms| optional_time("retention", ms));
+    quote! { #version #timeout #deprecated #retention }
+}
+
+/// A field that holds a time or nothing.
+fn optional_time(field: &str, ms: u64) -> TokenStream {
+    let field = format_ident!("{field}");
+    quote! { #field: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
 }
 
 fn run(spec: &FnSpec) -> TokenStream {

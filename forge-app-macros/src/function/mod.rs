@@ -17,6 +17,8 @@ mod parse;
 mod schedule;
 mod spec;
 
+pub(crate) use parse::last_segment;
+
 use kind::Kind;
 
 /// Expands a kind's attribute.

@@ -1,12 +1,8 @@
 //! The options of an attribute, read into [`Options`].
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
-
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
+use syn::Attribute;
 use syn::ext::IdentExt;
-use syn::{Attribute, LitInt, LitStr};
 
 use super::backoff::Backoff;
 use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
@@ -14,7 +10,7 @@ use super::limits::{Concurrency, Rate, Unique};
 use super::message_name;
 use super::schedule;
 use super::spec::{Access, AccessOption, ISOLATIONS, Options, PRIORITIES};
-use crate::literal;
+use crate::literal::{self, within};
 use crate::option::{self, Entry, Key, Problems};
 
 /// Reads everything that the attribute says, and the requirements that stand above it.
@@ -52,11 +48,7 @@ pub(super) fn parse(
             problems.add(syn::Error::new(other.span, message));
         }
         if !kind.is_callable() {
-            let message = format!(
-                "`{}` says who may call, and {} cannot be called: it {}",
-                first.word, kind.one, kind.start
-            );
-            problems.add(syn::Error::new(first.span, message));
+            problems.add(not_callable(kind, &first.word, first.span));
         }
         first.access
     });
@@ -64,21 +56,31 @@ pub(super) fn parse(
     Ok(options)
 }
 
+/// The error for a word that says who may call.
+fn not_callable(kind: &Kind, word: &str, span: Span) -> syn::Error {
+    let message = format!("`{word}` says who may call, and {} cannot be called: it {}", kind.one, kind.start);
+    syn::Error::new(span, message)
+}
+
 /// The option's row. The error for an option of another kind names that kind.
 fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<HandlerOption>> {
     entry.find(kind.options, &format!("`#[{}]`", kind.name)).map_err(|unknown| {
-        let owners: Vec<_> =
-            KINDS.iter().filter(|other| other.options.iter().any(|key| entry.name == key.name)).collect();
-        match owners.as_slice() {
-            [] => unknown,
-            [owner, ..] => {
-                let message = format!(
-                    "`{}` is an option of `#[{}]`; {} {}",
-                    entry.name, owner.name, kind.one, kind.purpose
-                );
-                syn::Error::new(entry.span(), message)
-            }
+        let of = |other: &&Kind| other.options.iter().find(|key| entry.name == key.name).map(|key| key.id);
+        let Some((owner, id)) = KINDS.iter().find_map(|other| Some((other, of(other)?))) else {
+            return unknown;
+        };
+        if id.is_access() {
+            return not_callable(kind, &entry.name.to_string(), entry.span());
         }
+        let message = format!(
+            "`{}` is an option of `#[{}]`; {} {}\n{}",
+            entry.name,
+            owner.name,
+            kind.one,
+            kind.purpose,
+            option::valid(kind.options)
+        );
+        syn::Error::new(entry.span(), message)
     })
 }
 
@@ -95,7 +97,7 @@ fn read(
         HandlerOption::Auth => return entry.flag(key).map(|()| Some(access(Access::Authenticated))),
         HandlerOption::Internal => return entry.flag(key).map(|()| Some(access(Access::Internal))),
         HandlerOption::Role => return Access::role(&entry.string(key)?).map(access).map(Some),
-        HandlerOption::Name => options.name = Some(wire_name(&entry.string(key)?)?),
+        HandlerOption::Name => options.name = Some(literal::wire_name(&entry.string(key)?)?),
         HandlerOption::Message => options.message = Some(message_name::given(&entry.string(key)?)?),
         HandlerOption::Timeout => options.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?),
         HandlerOption::Concurrency => {
@@ -147,7 +149,20 @@ fn read(
             options.cron.catch_up = Some(within(&entry.integer(key)?, 0..=100, rule)?);
         }
         HandlerOption::Jitter => options.cron.jitter_ms = Some(literal::jitter(&entry.string(key)?)?),
-        HandlerOption::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
+        HandlerOption::Alias => options.aliases.push(literal::wire_name(&entry.string(key)?)?),
+        HandlerOption::Version => {
+            options.workflow.version = Some(literal::workflow_version(&entry.integer(key)?)?);
+        }
+        HandlerOption::RunTimeout => {
+            options.workflow.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?);
+        }
+        HandlerOption::Deprecated => {
+            entry.flag(key)?;
+            options.workflow.deprecated = true;
+        }
+        HandlerOption::RunRetention => {
+            options.workflow.retention_ms = Some(literal::run_retention(&entry.string(key)?)?);
+        }
     }
     Ok(None)
 }
@@ -178,27 +193,4 @@ fn resources(entry: &Entry, key: &Key<HandlerOption>) -> syn::Result<Vec<(String
         }
     };
     entries.iter().map(amount).collect()
-}
-
-fn within<N: FromStr + PartialOrd>(literal: &LitInt, range: RangeInclusive<N>, rule: &str) -> syn::Result<N>
-where
-    N::Err: Display,
-{
-    let number = literal.base10_parse::<N>().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| syn::Error::new_spanned(literal, rule))
-}
-
-fn wire_name(literal: &LitStr) -> syn::Result<String> {
-    let name = literal.value();
-    let word = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    if name.contains('.') && name.split('.').all(word) {
-        return Ok(name);
-    }
-    Err(syn::Error::new_spanned(
-        literal,
-        "a wire name is two or more words with dots between them, for example \"tasks.all\"",
-    ))
 }

@@ -83,14 +83,7 @@ fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
             format!("{handler} is async: write `async fn {}`", signature.ident),
         ));
     }
-    let unusual: [Option<&dyn ToTokens>; 3] = [
-        signature.constness.as_ref().map(|token| token as _),
-        signature.unsafety.as_ref().map(|token| token as _),
-        signature.abi.as_ref().map(|token| token as _),
-    ];
-    for token in unusual.into_iter().flatten() {
-        problems.add(syn::Error::new_spanned(token, format!("{handler} is a plain async fn")));
-    }
+    problems.keep(refuse::qualifiers(signature, &format!("{handler} is a plain async fn")));
     if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
         let message = format!(
             "{handler} cannot be generic: its arguments become the fields of one message with one wire form"
@@ -139,7 +132,7 @@ fn context(kind: &Kind, input: Option<&FnArg>, parentheses: Span) -> syn::Result
     Ok(named.map_or_else(Span::call_site, |last| last.ident.span()))
 }
 
-fn last_segment(ty: &Type) -> Option<&PathSegment> {
+pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match ty {
         Type::Path(path) => path.path.segments.last(),
         _ => None,

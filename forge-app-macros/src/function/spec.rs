@@ -53,8 +53,11 @@ pub(crate) struct Options {
     pub refresh_ms: Option<u64>,
     /// A variant of `::forge::app::Isolation`.
     pub isolation: Option<&'static str>,
+    /// Names under which rows of jobs, crons and workflows may be stored.
+    pub aliases: Vec<String>,
     pub job: JobOptions,
     pub cron: CronOptions,
+    pub workflow: WorkflowOptions,
 }
 
 /// The options that only jobs have.
@@ -64,7 +67,6 @@ pub(crate) struct JobOptions {
     pub priority: Option<u8>,
     pub attempts: Option<u32>,
     pub backoff: Option<Backoff>,
-    pub aliases: Vec<String>,
     pub limits: Limits,
     pub capability: Option<String>,
     pub retain_ms: Option<u64>,
@@ -82,6 +84,17 @@ pub(crate) struct CronOptions {
     pub overlap: Option<&'static str>,
     pub catch_up: Option<u32>,
     pub jitter_ms: Option<u64>,
+}
+
+/// The options that only workflows have.
+#[derive(Default)]
+pub(crate) struct WorkflowOptions {
+    pub version: Option<u32>,
+    /// Of a run as a whole.
+    pub timeout_ms: Option<u64>,
+    /// No run begins with this version.
+    pub deprecated: bool,
+    pub retention_ms: Option<u64>,
 }
 
 /// Who may call.

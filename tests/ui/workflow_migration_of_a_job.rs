@@ -1,0 +1,16 @@
+//! Only workflows have journals.
+
+use forge::app::workflow::Journal;
+use forge::prelude::*;
+
+#[forge::job]
+async fn remind(_ctx: &JobContext) -> Result<()> {
+    Ok(())
+}
+
+#[forge::workflow_migration(from = 1, to = 2)]
+fn of_a_job(_journal: &mut Journal<Remind>) -> Result<()> { //~
+    Ok(())
+}
+
+fn main() {}
