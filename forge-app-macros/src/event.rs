@@ -51,7 +51,8 @@ fn check(options: TokenStream, item: &Item) -> syn::Result<EventSpec> {
         problems.add(syn::Error::new_spanned(&event.fields, EXPECTED));
     }
     problems.keep(refuse::generics(&event.generics, "an event"));
-    for attribute in event.attrs.iter().filter(|attribute| is_data(attribute)) {
+    // One above this attribute has refused itself.
+    for attribute in event.attrs.iter().filter(|attribute| refuse::is_forge(attribute, "data")) {
         let message = format!("{OWNER} writes what `#[forge::data]` writes: leave it out here");
         problems.add(syn::Error::new_spanned(attribute, message));
     }
@@ -105,14 +106,9 @@ fn field(event: &ItemStruct, path: &Path) -> syn::Result<Option<(Ident, Type)>> 
     })
 }
 
-/// `#[forge::data]` below this attribute. One above it has written its derives already, which are refused.
-fn is_data(attribute: &Attribute) -> bool {
-    attribute.path().segments.last().is_some_and(|last| last.ident == "data")
-}
-
 fn beside_errors(mut item: Item) -> Item {
     if let Item::Struct(event) = &mut item {
-        event.attrs.retain(|attribute| !is_data(attribute));
+        event.attrs.retain(|attribute| !refuse::is_forge(attribute, "data"));
     }
     data::stripped(item)
 }

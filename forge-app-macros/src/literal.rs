@@ -89,8 +89,8 @@ pub(crate) fn run_retention(literal: &LitStr) -> syn::Result<u64> {
 
 /// The version of a workflow.
 pub(crate) fn workflow_version(literal: &LitInt) -> syn::Result<u32> {
-    let rule = "the versions of a workflow are 1 to 1000000: the first one is 1, and the function that takes \
-                other steps is the next one";
+    let rule = "the versions of a workflow are 1 to 1000000: the first one is 1, and each function with other \
+                steps counts one more";
     within(literal, 1..=WORKFLOW_VERSION_MAX, rule)
 }
 
@@ -112,7 +112,7 @@ fn days(literal: &LitStr, rule: &str, range: RangeInclusive<u64>) -> syn::Result
     const UNITS: [(&str, u64); 5] =
         [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     match quantity(&literal.value(), &UNITS) {
-        None => Err(not_a_duration(literal)),
+        None => Err(not_a_duration(literal, "30d")),
         Some(ms) if range.contains(&ms) => Ok(ms),
         Some(_) => Err(syn::Error::new_spanned(literal, rule)),
     }
@@ -137,7 +137,7 @@ fn time_limit(literal: &LitStr) -> syn::Result<u64> {
 
 fn milliseconds(literal: &LitStr) -> syn::Result<u64> {
     let text = literal.value();
-    quantity(&text, &DURATIONS).ok_or_else(|| not_a_duration(literal))
+    quantity(&text, &DURATIONS).ok_or_else(|| not_a_duration(literal, "2m"))
 }
 
 /// `"250ms"`, `"1s"`, `"10m"`: at least 100 ms, at most an hour. Answers milliseconds.
@@ -145,7 +145,7 @@ pub(crate) fn refresh(literal: &LitStr) -> syn::Result<u64> {
     let text = literal.value();
     let wrong = |message: &str| Err(syn::Error::new_spanned(literal, message));
     match quantity(&text, &DURATIONS) {
-        None => Err(not_a_duration(literal)),
+        None => Err(not_a_duration(literal, "2m")),
         Some(ms) if ms < REFRESH_MS_MIN => {
             wrong("a live query runs again at most every \"100ms\" without a change")
         }
@@ -204,10 +204,12 @@ pub(crate) fn wire_name(literal: &LitStr) -> syn::Result<String> {
     ))
 }
 
-fn not_a_duration(literal: &LitStr) -> syn::Error {
+/// `longest` is the example in the largest unit that fits.
+fn not_a_duration(literal: &LitStr, longest: &str) -> syn::Error {
     let text = literal.value();
     let message = format!(
-        "`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\""
+        "`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \
+         \"{longest}\""
     );
     syn::Error::new_spanned(literal, message)
 }

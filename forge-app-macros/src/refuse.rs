@@ -45,6 +45,13 @@ pub(crate) fn strip_derives(attributes: &mut [Attribute]) {
     }
 }
 
+/// An attribute of Forge, as `#[forge::event]` or, imported, as `#[event]`.
+pub(crate) fn is_forge(attribute: &Attribute, name: &str) -> bool {
+    let path = attribute.path();
+    path.is_ident(name)
+        || path.segments.len() == 2 && path.segments[0].ident == "forge" && path.segments[1].ident == name
+}
+
 /// `#[sensitive]` outside of a model, where a type says what is kept from view.
 pub(crate) fn sensitive(attribute: &Attribute, owner: &str) -> Option<syn::Error> {
     let message = format!(

@@ -2,7 +2,7 @@
 //! newer version is registered.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{FnArg, GenericArgument, ItemFn, PathArguments, PathSegment, ReturnType, Type};
 
@@ -104,12 +104,12 @@ fn signature(function: &ItemFn) -> syn::Result<()> {
     problems.keep(refuse::qualifiers(signature, "a migration is a plain fn"));
     if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
         let message = "a migration cannot be generic: it is about the runs of one workflow";
-        let place = if signature.generics.params.is_empty() {
-            signature.generics.where_clause.span()
+        let place: &dyn ToTokens = if signature.generics.params.is_empty() {
+            &signature.generics.where_clause
         } else {
-            signature.generics.span()
+            &signature.generics
         };
-        problems.add(syn::Error::new(place, message));
+        problems.add(syn::Error::new_spanned(place, message));
     }
     problems.finish()
 }
@@ -165,26 +165,22 @@ fn lower(spec: &MigrationSpec) -> TokenStream {
     // Hygienic names: the function may be called `journal`.
     let contents = Ident::new("contents", Span::mixed_site());
     let journal = Ident::new("journal", Span::mixed_site());
-    // That a type is no workflow is said where it is written.
+    let migrate = quote! {
+        |#contents| {
+            let mut #journal = ::forge::app::workflow::Journal::<#workflow>::of(#contents);
+            #name(&mut #journal)?;
+            ::core::result::Result::Ok(#journal.into_contents())
+        }
+    };
+    let (file, line) = (quote! { ::core::file!() }, quote! { ::core::line!() });
+    // Of a type that is no workflow the compiler says so where the type is written.
     let registration = quote_spanned! { workflow.span() =>
-        ::forge::app::workflow::MigrationRegistration::of::<#workflow>
+        ::forge::app::workflow::MigrationRegistration::of::<#workflow>(#from, #to, #migrate, #file, #line)
     };
     quote! {
         #function
 
         #(#cfgs)*
-        ::forge::__private::inventory::submit! {
-            #registration(
-                #from,
-                #to,
-                |#contents| {
-                    let mut #journal = ::forge::app::workflow::Journal::<#workflow>::of(#contents);
-                    #name(&mut #journal)?;
-                    ::core::result::Result::Ok(#journal.into_contents())
-                },
-                ::core::file!(),
-                ::core::line!(),
-            )
-        }
+        ::forge::__private::inventory::submit! { #registration }
     }
 }

@@ -47,6 +47,12 @@ struct AsData {
     user: u32,
 }
 
+#[forge::data] //~
+#[forge::event]
+struct BelowData {
+    user: u32,
+}
+
 #[forge::event]
 #[derive(Debug, serde::Serialize)] //~
 struct Derived {

@@ -1,6 +1,6 @@
 //! `#[forge::data]`: a plain record or union that crosses the wire and is read from rows.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Attribute, Field, Fields, Item, Meta};
 
@@ -52,6 +52,15 @@ pub(crate) fn stripped(mut item: Item) -> Item {
     item
 }
 
+/// The attributes of a struct or an enum.
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Struct(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
 /// The fields of a struct, or of all variants of an enum.
 fn fields(item: &Item) -> Box<dyn Iterator<Item = &Field> + '_> {
     match item {
@@ -70,6 +79,10 @@ fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
         let wanted = entry.find(&[ROW], OWNER).and_then(|key| entry.boolean(key));
         row = problems.keep(wanted).unwrap_or(row);
     }
+    if attributes(item).iter().any(|attribute| refuse::is_forge(attribute, "event")) {
+        let message = format!("`#[forge::event]` writes what {OWNER} writes: leave {OWNER} out");
+        problems.add(syn::Error::new(Span::call_site(), message));
+    }
     let spec = problems.keep(check(item, OWNER, row));
     problems.finish()?;
     Ok(spec.expect("no problem was found, so the item was read"))
@@ -78,14 +91,15 @@ fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
 /// Checks the item of the attribute `owner`, whose type crosses the wire, and which is read from rows too if
 /// `row` says so.
 pub(crate) fn check(item: &Item, owner: &str, row: bool) -> syn::Result<DataSpec> {
-    let (attributes, is_enum) = match item {
-        Item::Struct(item) => (&item.attrs, false),
-        Item::Enum(item) => (&item.attrs, true),
+    let is_enum = match item {
+        Item::Struct(_) => false,
+        Item::Enum(_) => true,
         _ => {
             let message = format!("{owner} stands on a struct or an enum");
-            return Err(syn::Error::new(proc_macro2::Span::call_site(), message));
+            return Err(syn::Error::new(Span::call_site(), message));
         }
     };
+    let attributes = attributes(item);
     let mut problems = option::Problems::default();
     problems.keep(refuse::derives(attributes, DERIVED, owner));
     let owner_field = format!("a field of {owner}");

@@ -6,6 +6,8 @@ use forge::prelude::*;
 use forge_tests::Database;
 use sqlx::Row;
 
+mod workflows;
+
 forge::app! { name = "taskboard", migrations = "migrations" }
 
 forge::id!(TaskId, ProjectId);
