@@ -11,3 +11,4 @@ mod reactor;
 mod store;
 mod testing;
 mod tidy;
+mod workflow;

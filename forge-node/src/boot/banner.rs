@@ -38,6 +38,7 @@ pub struct Banner {
     actions: usize,
     jobs: usize,
     crons: usize,
+    workflows: usize,
     migrations_applied: usize,
     dashboard: Option<String>,
     /// True when the link signs in, once.
@@ -186,6 +187,7 @@ mod tests {
             actions: 2,
             jobs: 1,
             crons: 1,
+            workflows: 0,
             migrations_applied: 14,
             dashboard: Some("http://127.0.0.1:18080/_dashboard/?code=ABCD2345EFGH6789JKMNPQRSTV".to_owned()),
             dashboard_signs_in: true,

@@ -27,6 +27,9 @@ use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::reactor::{Reactor, ReactorDeps};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use forge_actors::tree::SUBSYSTEMS;
+use forge_actors::workflow::config::WorkflowConfig;
+use forge_actors::workflow::starter::WorkflowStarter;
+use forge_actors::workflow::{WorkflowDeps, Workflows};
 use tokio::sync::watch;
 
 use super::error::TestError;
@@ -46,6 +49,7 @@ const LEEWAY: Duration = secs(60);
 pub(super) struct TestNode {
     pub(super) functions: Functions,
     pub(super) jobs: Jobs,
+    pub(super) workflows: Workflows,
     pub(super) reactor: Reactor,
     pub(super) database: Database,
     pub(super) tokens: Tokens,
@@ -78,12 +82,14 @@ impl TestNode {
         // The server of a test is never away.
         let (inserter, inserter_child) = JobInserter::new(database.clone(), hints.clone());
         let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), database.clone(), hints.clone());
+        let (starter, starter_child) = WorkflowStarter::new(database.clone(), hints.clone());
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
-            jobs: Arc::new(inserter),
+            jobs: Arc::new(inserter.clone()),
             job_ends: Arc::clone(&job_ends) as Arc<dyn AwaitJobEnd>,
             job_buffer: Arc::new(job_buffer),
+            workflows: Arc::new(starter),
             crons: Arc::new(CronRunBeginner),
             tokens: Some(signer),
             http: client,
@@ -108,15 +114,26 @@ impl TestNode {
             functions: functions.clone(),
             peers: None,
             build: Build("test".into()),
-            hints,
+            hints: hints.clone(),
             terms: no_terms.clone(),
-            settlement_terms: no_terms,
+            settlement_terms: no_terms.clone(),
             config: JobConfig { concurrency: 1, ..JobConfig::default() },
         });
         job_ends.run_by(jobs.clone());
-        let children = vec![inserter_child, functions_child, reactor_child];
+        let (workflows, workflows_child) = Workflows::new(WorkflowDeps {
+            node: id,
+            node_name: "test".to_owned(),
+            database: database.clone(),
+            functions: functions.clone(),
+            jobs: Arc::new(inserter),
+            hints,
+            terms: no_terms,
+            config: WorkflowConfig::default(),
+        });
+        let children =
+            vec![inserter_child, starter_child, functions_child, reactor_child, workflows_child];
         let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), tree).await?;
-        Ok((Arc::new(Self { functions, jobs, reactor, database, tokens, http }), root))
+        Ok((Arc::new(Self { functions, jobs, workflows, reactor, database, tokens, http }), root))
     }
 
     /// Ends the calls that still run, stops the actors and closes the connections.

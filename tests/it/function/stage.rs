@@ -19,6 +19,7 @@ use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
+use forge_actors::workflow::starter::WorkflowStarter;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -80,12 +81,15 @@ impl Stage {
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let (job_buffer, _) =
             JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
+        let (workflows, starter_child) =
+            WorkflowStarter::new(needs.database.clone(), needs.hints.clone());
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
             jobs: Arc::new(inserter),
             job_ends: Arc::new(job_ends),
             job_buffer: Arc::new(job_buffer),
+            workflows: Arc::new(workflows),
             crons: Arc::new(CronRunBeginner),
             tokens: None,
             http: reqwest::Client::new(),
@@ -93,7 +97,7 @@ impl Stage {
             result_bytes_max,
         };
         let (functions, child) = Functions::new(catalog, needs, services).expect("threads");
-        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, child]);
+        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, starter_child, child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, tree, queues, root }
     }

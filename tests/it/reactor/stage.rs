@@ -25,6 +25,7 @@ use forge_actors::reactor::{
     Client, Delivery, MutationId, QueryResult, Reactor, ReactorDeps, Sink, SubscriptionId,
 };
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
+use forge_actors::workflow::starter::WorkflowStarter;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use tokio::sync::{mpsc, watch};
@@ -72,6 +73,8 @@ impl Stage {
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let (job_buffer, _) =
             JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
+        let (workflows, starter_child) =
+            WorkflowStarter::new(needs.database.clone(), needs.hints.clone());
         let services = |invoke, blocking| Services {
             result_bytes_max: usize::MAX,
             node: view,
@@ -79,6 +82,7 @@ impl Stage {
             jobs: Arc::new(inserter),
             job_ends: Arc::new(job_ends),
             job_buffer: Arc::new(job_buffer),
+            workflows: Arc::new(workflows),
             crons: Arc::new(CronRunBeginner),
             tokens: None,
             http: reqwest::Client::new(),
@@ -88,7 +92,7 @@ impl Stage {
         let (reactor, reactor_child) =
             Reactor::new(ReactorDeps { functions: functions.clone(), database, hints, config });
         let spec =
-            SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, functions_child, reactor_child]);
+            SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, starter_child, functions_child, reactor_child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, reactor, tree, root }
     }

@@ -32,6 +32,7 @@ pub use emit::{Emit, Emits};
 pub use event::Event;
 pub use group::{Winner2, Winner3};
 pub use handle::WorkflowHandle;
+pub use journal::{JournalEntry, StepKind, StepStatus};
 pub use meta::WorkflowMeta;
 pub use migration::{Journal, JournalContents, MigrationRegistration};
 pub use new_run::{IdConflict, ParentPolicy, StartOutcome};

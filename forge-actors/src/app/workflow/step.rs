@@ -48,7 +48,7 @@ pub struct ByAction<F>(PhantomData<F>);
     message = "this is no step",
     label = "neither the message of a query, mutation or action nor a closure",
     note = "a step is a message (`accounts::Open {{ user }}`) or a closure that returns a `Result`: \
-            `|| async {{ .. }}`, or `|ctx| async move {{ .. }}` with the context of an action"
+            `|| async {{ .. }}`, or `|ctx: ActionContext| async move {{ .. }}`"
 )]
 pub trait StepBody<'a, Marker>: Send + 'a {
     /// What it returns.
@@ -214,8 +214,8 @@ impl WorkflowContext {
     /// crashed, and had not been recorded, runs again; one that is the message of a mutation is recorded in
     /// the mutation's transaction, so its effect happens exactly once.
     ///
-    /// `body` is the message of a query, mutation or action, or a closure: `|| async { .. }`, or `|ctx| async
-    /// move { .. }` with the context of an action.
+    /// `body` is the message of a query, mutation or action, or a closure: `|| async { .. }`, or
+    /// `|ctx: ActionContext| async move { .. }`.
     ///
     /// # Errors
     /// What the body has failed with, after all attempts. The failure is recorded too. `PAYLOAD_TOO_LARGE`
@@ -235,9 +235,12 @@ impl WorkflowContext {
     ///         .compensate(|account| Close { id: *account })
     ///         .await?;
     ///     let greeting = ctx.step("greeting", || async move { Ok(format!("hello {account}")) }).await?;
-    ///     ctx.step("greet", |ctx| {
+    ///     ctx.step("greet", |ctx: ActionContext| {
     ///         let greeting = greeting.clone();
-    ///         async move { ctx.http().post("https://example.org").body(greeting).send().await.map(drop).map_err(Fault::internal) }
+    ///         async move {
+    ///             let sent = ctx.http().post("https://example.org").body(greeting).send().await;
+    ///             sent.map(drop).map_err(Fault::internal)
+    ///         }
     ///     })
     ///     .await
     /// }

@@ -37,6 +37,7 @@ use crate::kernel::ids::NodeId;
 use crate::subsystem::{ConfigSection, Readiness};
 use crate::supervise::Tree;
 use crate::tree::SUBSYSTEMS;
+use crate::workflow::starter::WorkflowStarter;
 
 /// A wait that takes this long has failed.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -163,12 +164,14 @@ fn functions(id: NodeId) -> Functions {
     let (inserter, _) = JobInserter::new(deps.database.clone(), deps.hints.clone());
     let (job_ends, _) = JobEnds::new(deps.database.clone(), deps.hints.clone());
     let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), deps.database.clone(), deps.hints.clone());
+    let (workflows, _) = WorkflowStarter::new(deps.database.clone(), deps.hints.clone());
     let services = |invoke, blocking| Services {
         node,
         invoke,
         jobs: Arc::new(inserter),
         job_ends: Arc::new(job_ends),
         job_buffer: Arc::new(job_buffer),
+        workflows: Arc::new(workflows),
         crons: Arc::new(CronRunBeginner),
         tokens: None,
         http: reqwest::Client::new(),

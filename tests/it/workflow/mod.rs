@@ -1,0 +1,11 @@
+//! Workflows against a real Postgres, in one process: steps are recorded once, waits are rows, compensation
+//! runs backwards, and code that does not fit its journal is parked.
+
+#![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
+
+mod flows;
+mod groups;
+mod sagas;
+mod stage;
+mod steps;
+mod waits;
