@@ -353,14 +353,20 @@ impl Catalog {
             return Err(CatalogError::Empty);
         }
         let mut names = sorted.clone();
-        names.extend(sorted.iter().flat_map(|(_, known)| {
-            known.meta.aliases().iter().map(|alias| ((*alias).to_owned(), *known))
-        }));
+        names.extend(
+            sorted.iter().flat_map(|(_, known)| {
+                known.meta.aliases().iter().map(|alias| ((*alias).to_owned(), *known))
+            }),
+        );
         for list in [&mut sorted, &mut names] {
             list.sort_by(|(a_name, a), (b_name, b)| {
                 let version = |known: &Registration| known.meta.workflow_meta().map(|own| own.version);
-                (a_name, version(a), a.meta.file, a.meta.line)
-                    .cmp(&(b_name, version(b), b.meta.file, b.meta.line))
+                (a_name, version(a), a.meta.file, a.meta.line).cmp(&(
+                    b_name,
+                    version(b),
+                    b.meta.file,
+                    b.meta.line,
+                ))
             });
         }
         let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
@@ -382,9 +388,7 @@ impl Catalog {
         check_groups(&sorted)?;
         let workflows: WorkflowVersions = names
             .iter()
-            .filter_map(|(name, known)| {
-                Some(((name.clone(), known.meta.workflow_meta()?.version), *known))
-            })
+            .filter_map(|(name, known)| Some(((name.clone(), known.meta.workflow_meta()?.version), *known)))
             .collect();
         let migrations = workflow_migrations(&workflows)?;
         // Of several versions of a workflow, the last one that is not deprecated has the name.

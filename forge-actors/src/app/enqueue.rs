@@ -3,9 +3,7 @@
 use futures::future::BoxFuture;
 
 use crate::app::call::CallableFrom;
-use crate::app::context::{
-    ActionContext, CronContext, Ctx, JobContext, MutationContext, WorkflowContext,
-};
+use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, WorkflowContext};
 use crate::app::error::Result;
 use crate::app::job_handle::follower;
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};

@@ -235,8 +235,7 @@ impl Meta {
         file: &'static str,
         line: u32,
     ) -> Self {
-        let meta =
-            Self::new(KindOptions::Workflow(WorkflowMeta::DEFAULT), module, function, file, line);
+        let meta = Self::new(KindOptions::Workflow(WorkflowMeta::DEFAULT), module, function, file, line);
         Self { access: Access::Internal, ..meta }
     }
 

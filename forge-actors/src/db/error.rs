@@ -4,8 +4,8 @@
 //! Failures inside a call are `sqlx::Error` and become a [`Fault`](crate::kernel::fault::Fault); this type is
 //! for start-up, locks and the embedded database.
 
-use std::error::Error as _;
 use std::borrow::Cow;
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 

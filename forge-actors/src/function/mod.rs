@@ -102,12 +102,12 @@ pub use inflight::InFlightCall;
 use inflight::InFlightTable;
 use key_expiry::OldKeys;
 pub use live::{LiveLimits, LiveQuery, LiveRun};
-pub use workflow_run::FunctionEnd;
 use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
 use stall::ThreadStall;
 use threads::HandlerThreads;
 use transaction_shares::TransactionShares;
+pub use workflow_run::FunctionEnd;
 
 #[cfg(test)]
 mod tests;

@@ -65,7 +65,11 @@ pub(super) async fn run(
     execute(call, run, interrupted).instrument(span).await
 }
 
-async fn execute(call: ActiveCall, run: Arc<ActiveRun>, interrupted: impl Future<Output = ()>) -> FunctionEnd {
+async fn execute(
+    call: ActiveCall,
+    run: Arc<ActiveRun>,
+    interrupted: impl Future<Output = ()>,
+) -> FunctionEnd {
     let mut recorder = call.recorder();
     let message = match catch_unwind(async { call.decode() }).await {
         Ok(Ok(Decoded::Workflow(message))) => message,
@@ -87,7 +91,10 @@ async fn execute(call: ActiveCall, run: Arc<ActiveRun>, interrupted: impl Future
         match polled {
             // Code that differs from the journal neither ends nor goes on.
             _ if run.has_diverged() => Poll::Ready(Err(Fault::suspended())),
-            Poll::Pending if run.is_idle() => Poll::Ready(Err(Fault::suspended())),
+            Poll::Pending if run.is_idle() => {
+                run.leave();
+                Poll::Ready(Err(Fault::suspended()))
+            }
             polled => polled,
         }
     });

@@ -327,9 +327,7 @@ impl Fault {
     pub fn snooze_delay(&self) -> Option<Duration> {
         match self.0.request {
             Some(AttemptRequest::Snooze(delay)) => Some(delay),
-            Some(AttemptRequest::Suspend | AttemptRequest::NoRetry | AttemptRequest::Continue) | None => {
-                None
-            }
+            Some(AttemptRequest::Suspend | AttemptRequest::NoRetry | AttemptRequest::Continue) | None => None,
         }
     }
 

@@ -225,18 +225,14 @@ impl ActiveActivation {
         let run = ActiveRun::new(activation, Arc::new(held));
         let (stop, stopping) = watch::channel(None);
         let entry = ActiveEntry { claim: claimed.claim, run: Arc::clone(&run), stop, wakes: claimed.wakes };
+        if claimed.ending.is_none() && claimed.deadline_at.is_some_and(|deadline| deadline <= claimed.now) {
+            entry.stop_for(StopReason::TimedOut);
+        }
         if let Some(request) = claimed.request {
             entry.stop_for(StopReason::Requested(request));
         }
         shared.active.insert(claimed.id, entry);
-        Self {
-            shared: Arc::clone(shared),
-            claimed,
-            registration,
-            run,
-            stop: stopping,
-            began: Instant::now(),
-        }
+        Self { shared: Arc::clone(shared), claimed, registration, run, stop: stopping, began: Instant::now() }
     }
 
     async fn run(mut self) -> Result<(), Fault> {
@@ -333,7 +329,11 @@ impl ActiveActivation {
         }
         pause_point(Step::WorkflowStarting, &self.claimed.workflow).await;
         let Some(lease) = self.shared.living_lease() else { return Ok(()) };
-        let continued = self.shared.store.continue_as(lease, self.shared.config.retention, &self.claimed, &args, &progress).await?;
+        let continued = self
+            .shared
+            .store
+            .continue_as(lease, self.shared.config.retention, &self.claimed, &args, &progress)
+            .await?;
         if continued {
             self.shared.run_ready();
             return Ok(());
@@ -438,7 +438,8 @@ impl ActiveActivation {
         if ended.is_awaited {
             self.shared.events_ready();
         }
-        if status != EndStatus::Completed && self.shared.store.cancel_children(&[self.claimed.id]).await? > 0 {
+        if status != EndStatus::Completed && self.shared.store.cancel_children(&[self.claimed.id]).await? > 0
+        {
             self.shared.run_ready();
         }
         Ok(true)

@@ -73,7 +73,8 @@ impl ConfigSection for WorkflowConfig {
         }
         if self.lease > LEASE_MAX {
             broken.push(
-                "workflows.lease is longer than 1d: the runs of a lost node would wait for so long".to_owned(),
+                "workflows.lease is longer than 1d: the runs of a lost node would wait for so long"
+                    .to_owned(),
             );
         }
         if self.poll_interval.is_zero() {

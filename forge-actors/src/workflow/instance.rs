@@ -54,7 +54,9 @@ impl Actor for Instance {
     const MAILBOX_MAX: usize = 16;
 
     async fn start(&self, cx: &Context<InstanceMessage>) -> Result<(), ActorError> {
-        let Some(activation) = self.activation.try_take() else { return Err("a run is activated once".into()) };
+        let Some(activation) = self.activation.try_take() else {
+            return Err("a run is activated once".into());
+        };
         let task = self.shared.functions.spawn_attempts(activation.run());
         let task = AbortOnDropHandle::new(task);
         cx.spawn_message("function", async move {

@@ -74,9 +74,9 @@ impl LeaseKeeper {
                 None => register(&shared).await,
                 Some(lease) if is_idle => resign(&shared, lease).await,
                 Some(lease) => {
-                renew(&shared, lease).await;
-                find_forgotten(&shared, &forgotten).await;
-            }
+                    renew(&shared, lease).await;
+                    find_forgotten(&shared, &forgotten).await;
+                }
             }
             LeaseMessage::Done
         });
@@ -101,7 +101,13 @@ impl Actor for LeaseKeeper {
     async fn start(&self, cx: &Context<LeaseMessage>) -> Result<LeaseState, ActorError> {
         // A lease from before a restart is kept, and renewed at once.
         cx.address().cast(LeaseMessage::Tick)?;
-        Ok(LeaseState { is_busy: false, is_wanted: false, tick: None, idle_since: Instant::now(), forgotten: Arc::default() })
+        Ok(LeaseState {
+            is_busy: false,
+            is_wanted: false,
+            tick: None,
+            idle_since: Instant::now(),
+            forgotten: Arc::default(),
+        })
     }
 
     async fn handle(
@@ -208,9 +214,7 @@ async fn find_forgotten(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten
     }
     let Some(lease) = shared.living_lease() else { return };
     let held = shared.store.held(lease).await.unwrap_or_default();
-    let is_active = |(run, claim): &(RunId, i32)| {
-        shared.held.get(run).is_some_and(|known| *known == *claim)
-    };
+    let is_active = |(run, claim): &(RunId, i32)| shared.held.get(run).is_some_and(|known| *known == *claim);
     let runs: Vec<_> = held.into_iter().filter(|held| !is_active(held)).collect();
     for (run, claim) in runs.iter().filter(|run| last.runs.contains(run)) {
         tracing::warn!(%run, "a run was held and not executed; it is claimed again");

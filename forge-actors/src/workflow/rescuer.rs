@@ -39,11 +39,8 @@ impl Rescuer {
     pub(super) fn spec(shared: Arc<WorkflowShared>) -> ChildSpec {
         let backoff = Backoff::exponential(secs(1), secs(1));
         let schedule = Schedule { jitter: JITTER, backoff, ..Schedule::every(INTERVAL) };
-        let make = move || Self {
-            shared: Arc::clone(&shared),
-            last: None,
-            not_by_sessions_before: Instant::now(),
-        };
+        let make =
+            move || Self { shared: Arc::clone(&shared), last: None, not_by_sessions_before: Instant::now() };
         ChildSpec::periodic(RESCUER.id(), schedule, make).0
     }
 }

@@ -64,7 +64,9 @@ impl HeldRun {
             Ok(Some(recorded)) => return Ok(recorded),
             Ok(None) => {}
             // Another wait has consumed the event: the journal is not what this activation believes.
-            Err(fault) if fault.sqlstate().as_deref() == Some(UNIQUE_VIOLATION) => return self.forget().await,
+            Err(fault) if fault.sqlstate().as_deref() == Some(UNIQUE_VIOLATION) => {
+                return self.forget().await;
+            }
             Err(fault) => return Err(fault),
         }
         let Some(lease) = self.shared.living_lease() else { return self.lost().await };
@@ -150,13 +152,16 @@ impl HeldRun {
     /// Runs what writes in a transaction until it is written, the node has lost the run, or the database
     /// refuses it.
     async fn again<T>(&self, position: &str, fault: Fault) -> Result<Option<T>> {
-        if !matches!(fault.code(), Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown | Code::Conflict)
-        {
+        if !matches!(
+            fault.code(),
+            Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown | Code::Conflict
+        ) {
             return Err(fault);
         }
         let Some(lease) = self.shared.living_lease() else { return self.lost().await };
         let held = (self.run, self.claim);
-        if fault.code() == Code::Conflict && self.shared.store.find_held_step(lease, held, position).await?.is_none()
+        if fault.code() == Code::Conflict
+            && self.shared.store.find_held_step(lease, held, position).await?.is_none()
         {
             return Err(fault);
         }

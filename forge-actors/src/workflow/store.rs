@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow::store::{Recorded, RunEnd, StepRow, TakenEvent};
 use crate::app::workflow::run::RunProgress;
+use crate::app::workflow::store::{Recorded, RunEnd, StepRow, TakenEvent};
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
@@ -343,8 +343,7 @@ impl WorkflowStore {
             .await?;
         let mut ended = HashMap::with_capacity(rows.len());
         for row in rows {
-            let end =
-                Ended { is_awaited: row.try_get("is_awaited")?, is_followed: row.try_get("followed")? };
+            let end = Ended { is_awaited: row.try_get("is_awaited")?, is_followed: row.try_get("followed")? };
             ended.insert(row.try_get::<RunId, _>("id")?, end);
         }
         Ok(ends.iter().map(|end| ended.get(&end.run).copied()).collect())
@@ -529,7 +528,8 @@ impl WorkflowStore {
                 .bind(&moves.gone)
                 .execute(&db)
                 .await?;
-            let stay = |of: fn(&(String, JournalEntry)) -> String| moves.stay.iter().map(of).collect::<Vec<_>>();
+            let stay =
+                |of: fn(&(String, JournalEntry)) -> String| moves.stay.iter().map(of).collect::<Vec<_>>();
             sqlx::query(include_str!("sql/move_steps.sql"))
                 .bind(run.id)
                 .bind(stay(|(old, _)| old.clone()))
@@ -613,8 +613,7 @@ pub(super) async fn record(
         .await?;
     let mut written: HashMap<(RunId, String), Recorded> = HashMap::with_capacity(rows.len());
     for row in rows {
-        let recorded =
-            Recorded { finished_at: row.try_get("finished_at")?, due_at: row.try_get("due_at")? };
+        let recorded = Recorded { finished_at: row.try_get("finished_at")?, due_at: row.try_get("due_at")? };
         written.insert((row.try_get("run_id")?, row.try_get("position")?), recorded);
     }
     let find = |step: &&HeldStep| written.remove(&(step.run, step.row.position.clone()));

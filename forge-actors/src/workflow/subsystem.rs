@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use super::Workflows;
 use super::WorkflowDeps;
+use super::Workflows;
 use super::config::WorkflowConfig;
 use super::expiry::WORKFLOW_MAINTENANCE;
-use super::paths::{CLAIMER, EXPIRY, INSTANCES, LEASE, LEAVER, RECORDER, ENDER, RESCUER, ROUTER, WORKFLOWS};
+use super::paths::{CLAIMER, ENDER, EXPIRY, INSTANCES, LEASE, LEAVER, RECORDER, RESCUER, ROUTER, WORKFLOWS};
 use crate::app::new_job::InsertJob;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::job::WORKER_ROLE;
 use crate::leader::Leader;
-use crate::subsystem::{
-    ActorNote, Figure, FigureUnit, NodeBuilder, Part, SectionEntry, Subsystem,
-};
+use crate::subsystem::{ActorNote, Figure, FigureUnit, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
 
 /// See the module.

@@ -130,8 +130,7 @@ impl TestNode {
             terms: no_terms,
             config: WorkflowConfig::default(),
         });
-        let children =
-            vec![inserter_child, starter_child, functions_child, reactor_child, workflows_child];
+        let children = vec![inserter_child, starter_child, functions_child, reactor_child, workflows_child];
         let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), tree).await?;
         Ok((Arc::new(Self { functions, jobs, workflows, reactor, database, tokens, http }), root))
     }

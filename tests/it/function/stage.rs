@@ -81,8 +81,7 @@ impl Stage {
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let (job_buffer, _) =
             JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
-        let (workflows, starter_child) =
-            WorkflowStarter::new(needs.database.clone(), needs.hints.clone());
+        let (workflows, starter_child) = WorkflowStarter::new(needs.database.clone(), needs.hints.clone());
         let services = |invoke, blocking| Services {
             node: view,
             invoke,

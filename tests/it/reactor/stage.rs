@@ -73,8 +73,7 @@ impl Stage {
         let (job_ends, _) = JobEnds::new(needs.database.clone(), needs.hints.clone());
         let (job_buffer, _) =
             JobBuffer::new(BufferPlace::none(), needs.database.clone(), needs.hints.clone());
-        let (workflows, starter_child) =
-            WorkflowStarter::new(needs.database.clone(), needs.hints.clone());
+        let (workflows, starter_child) = WorkflowStarter::new(needs.database.clone(), needs.hints.clone());
         let services = |invoke, blocking| Services {
             result_bytes_max: usize::MAX,
             node: view,
@@ -91,8 +90,10 @@ impl Stage {
         let (functions, functions_child) = Functions::new(catalog, needs, services).expect("threads");
         let (reactor, reactor_child) =
             Reactor::new(ReactorDeps { functions: functions.clone(), database, hints, config });
-        let spec =
-            SupervisorSpec::new(Strategy::OneForOne, vec![inserter_child, starter_child, functions_child, reactor_child]);
+        let spec = SupervisorSpec::new(
+            Strategy::OneForOne,
+            vec![inserter_child, starter_child, functions_child, reactor_child],
+        );
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, reactor, tree, root }
     }

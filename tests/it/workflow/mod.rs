@@ -8,4 +8,6 @@ mod groups;
 mod sagas;
 mod stage;
 mod steps;
+mod versioned;
+mod versions;
 mod waits;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forge_actors::app::context::Services;
-use forge_actors::app::node::NodeView;
+use forge_actors::app::node::{Build, NodeView};
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::HintHub;
 use forge_actors::cron::begin::CronRunBeginner;
@@ -13,11 +13,14 @@ use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
 use forge_actors::job::buffer::{BufferPlace, JobBuffer};
+use forge_actors::job::config::JobConfig;
 use forge_actors::job::dispatcher::JobInserter;
 use forge_actors::job::ends::JobEnds;
+use forge_actors::job::{JobDeps, Jobs};
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::{NodeId, RunId};
 use forge_actors::kernel::invocation::{Caller, Invocation};
+use forge_actors::kernel::resource::ResourceAmounts;
 use forge_actors::kernel::time::{millis, secs};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use forge_actors::workflow::config::WorkflowConfig;
@@ -75,7 +78,7 @@ impl Node {
         let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), database.clone(), hints.clone());
         let (starter, starter_child) = WorkflowStarter::new(database.clone(), hints.clone());
         let view = NodeView::new(id, "node", Arc::clone(&tree), &[]);
-        let jobs = inserter.clone();
+        let (jobs, job_hints) = (inserter.clone(), hints.clone());
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
@@ -100,15 +103,33 @@ impl Node {
             terms: watch::channel(None).1,
             config,
         });
-        let children = vec![inserter_child, starter_child, functions_child, workflows_child];
-        let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), tree).await.unwrap();
+        let (_, jobs_child) = Jobs::new(JobDeps {
+            node: id,
+            capabilities: Vec::new(),
+            resources: ResourceAmounts::default(),
+            database: scratch.database.clone(),
+            functions: functions.clone(),
+            peers: None,
+            build: Build("test".into()),
+            hints: job_hints,
+            terms: watch::channel(None).1,
+            settlement_terms: watch::channel(None).1,
+            config: JobConfig { concurrency: 2, ..JobConfig::default() },
+        });
+        let children = vec![inserter_child, starter_child, functions_child, jobs_child, workflows_child];
+        let root =
+            Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), tree).await.unwrap();
         Self { functions, workflows, root }
     }
 
     pub(super) async fn call<H: Handler>(&self, message: H) -> Result<Value, Fault> {
         let args = message.to_json().unwrap();
         let invocation = Invocation::new(H::META.wire_name(), args, Caller::default());
-        self.functions.invoker().invoke(invocation, 1).await.map(|json| serde_json::from_slice(&json).unwrap())
+        self.functions
+            .invoker()
+            .invoke(invocation, 1)
+            .await
+            .map(|json| serde_json::from_slice(&json).unwrap())
     }
 
     pub(super) async fn stop(self) {
@@ -124,18 +145,13 @@ impl Stage {
     pub(super) async fn with(config: WorkflowConfig) -> Self {
         let scratch = Scratch::new().await;
         let sets = system_sets();
-        let runner =
-            Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: secs(5) };
+        let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: secs(5) };
         runner.up(None, |_| {}).await.unwrap();
-        let table = "CREATE TABLE log (id int8 GENERATED ALWAYS AS IDENTITY, run text NOT NULL, entry text NOT NULL)";
+        let table =
+            "CREATE TABLE log (id int8 GENERATED ALWAYS AS IDENTITY, run text NOT NULL, entry text NOT NULL)";
         execute(&mut scratch.connect().await, table).await;
         let node = Node::start(&scratch, config).await;
         Self { scratch, node }
-    }
-
-    /// Starts a run of a workflow.
-    pub(super) async fn start(&self, answer: Value) -> RunId {
-        serde_json::from_value(answer).unwrap()
     }
 
     pub(super) async fn call<H: Handler>(&self, message: H) -> Value {
@@ -150,7 +166,8 @@ impl Stage {
     /// Waits until a run has ended.
     pub(super) async fn ended(&self, run: RunId) -> Ended {
         let found = until("the run has ended", Duration::from_secs(20), || async {
-            let sql = "SELECT status::text, output::text, error::text FROM forge_workflow_history WHERE id = $1";
+            let sql =
+                "SELECT status::text, output::text, error::text FROM forge_workflow_history WHERE id = $1";
             let row: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(sql)
                 .bind(run)
                 .fetch_optional(&mut self.scratch.connect().await)

@@ -24,9 +24,24 @@ async fn a_run_executes_its_steps_and_ends_with_its_result() {
     };
     assert_eq!(
         journal,
-        [row("1", "call", "note", 1), row("2", "call", "note", 2), row("3", "closure", "double", 3), row("4", "closure", "act", 4)]
+        [
+            row("1", "call", "note", 1),
+            row("2", "call", "note", 2),
+            row("3", "closure", "double", 3),
+            row("4", "closure", "act", 4)
+        ]
     );
     let alone = stage.started(StartThreeAlone { times: 1 }).await;
     assert_eq!(stage.ended(alone).await.status, "completed");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_commits_its_effect_and_its_step_together_or_neither() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginReserve {}).await;
+    let ended = stage.ended(run).await;
+    assert_eq!((ended.status.as_str(), ended.output), ("completed", Some(json!("1"))));
+    assert_eq!(stage.log(run).await, ["reserved"]);
     stage.close().await;
 }

@@ -1,1 +1,114 @@
-//! .
+//! Waits are rows: for a time, an event, a signal, a child, a job.
+
+use std::time::Duration;
+
+use forge_tests::until;
+use serde_json::json;
+
+use super::flows::*;
+use super::stage::Stage;
+
+/// Longer than any of these tests takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_ends_the_wait_that_it_was_emitted_for() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginPayment { order: 1 }).await;
+    let other = stage.started(BeginPayment { order: 2 }).await;
+    assert_eq!(stage.started(BeginPayment { order: 1 }).await, run, "a start with the same id finds the run");
+    stage.has_status(run, "waiting").await;
+    stage.has_status(other, "waiting").await;
+    assert_eq!(stage.node.workflows.active(), 0, "a run that waits is rows");
+    assert_eq!(stage.call(Pay { order: 1, amount: 5 }).await, json!(true));
+    assert_eq!(stage.call(Pay { order: 1, amount: 5 }).await, json!(false), "the second one does not count");
+    let ended = stage.ended(run).await;
+    assert_eq!((ended.status.as_str(), ended.output), ("completed", Some(json!(5))));
+    assert_eq!(stage.log(run).await, ["begin", "end"], "each step has run once");
+    stage.advance("61 minutes").await;
+    assert_eq!(stage.ended(other).await.output, Some(json!(null)), "the other one runs into its time limit");
+    assert_eq!(stage.started(BeginPayment { order: 1 }).await, run, "also when it has ended");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_before_the_wait_are_kept_and_each_is_consumed_once() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginInstallments { order: 7 }).await;
+    for amount in [1, 2, 3, 4] {
+        stage.call(Pay { order: 7, amount }).await;
+    }
+    let ended = stage.ended(run).await;
+    let mut amounts: Vec<u32> = serde_json::from_value(ended.output.unwrap()).unwrap();
+    amounts.sort_unstable();
+    assert_eq!(amounts, [1, 2, 3, 4]);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_comes_with_the_start_and_one_later_are_received_in_order() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginNudged {}).await;
+    stage.has_status(run, "waiting").await;
+    stage.call(NudgeRun { run, text: "later".to_owned() }).await;
+    assert_eq!(stage.ended(run).await.output, Some(json!("now later")));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_sleeps_for_days_goes_on_when_they_have_passed() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginTrial {}).await;
+    stage.has_status(run, "waiting").await;
+    stage.advance("44 days").await;
+    stage.has_status(run, "waiting").await;
+    stage.advance("25 hours").await;
+    let ended = stage.ended(run).await;
+    assert_eq!(ended.status, "completed");
+    assert_eq!(stage.log(run).await, ["end"]);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_for_children_and_jobs_and_gets_their_results() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginFamily {}).await;
+    let sleeping = "SELECT count(*) FROM forge_workflow_runs \
+                    WHERE parent_id IS NOT NULL AND status = 'waiting' AND due_at > now()";
+    let ended = "SELECT count(*) FROM forge_workflow_history WHERE parent_id IS NOT NULL";
+    for child in 1..=2 {
+        until("the child sleeps", LIMIT, || async {
+            (stage.value::<i64>(sleeping).await == 1).then_some(())
+        })
+        .await;
+        stage.advance("2 hours").await;
+        until("the child has ended", LIMIT, || async {
+            (stage.value::<i64>(ended).await == child).then_some(())
+        })
+        .await;
+    }
+    let ended = stage.ended(run).await;
+    let output = ended.output.unwrap();
+    assert_eq!((&output[0], &output[1], &output[2]), (&json!("8"), &json!("unlucky"), &json!("15")));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_goes_on_as_a_new_one_under_the_same_id() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginCountdown { left: 2 }).await;
+    let ended = stage.ended(run).await;
+    assert_eq!(ended.status, "continued");
+    let last = "SELECT id FROM forge_workflow_history WHERE status = 'completed'";
+    until("the last run has ended", LIMIT, || async {
+        let found: Option<uuid::Uuid> =
+            sqlx::query_scalar(last).fetch_optional(&mut stage.scratch.connect().await).await.unwrap();
+        found
+    })
+    .await;
+    let chain = "SELECT count(*) FROM forge_workflow_history WHERE status = 'continued' AND steps = 1";
+    assert_eq!(stage.value::<i64>(chain).await, 2, "each has a journal of its own");
+    let named = "SELECT count(*) FROM forge_workflow_keys JOIN forge_workflow_history ON run_id = id WHERE status = 'completed'";
+    assert_eq!(stage.value::<i64>(named).await, 1, "the id names the last one");
+    stage.close().await;
+}

@@ -12,8 +12,8 @@ use crate::app::handler::Handler;
 use crate::app::job_end::JobEnd;
 use crate::app::job_failure::JobFailure;
 use crate::app::job_outcome::{JobOutcome, outcome_of};
-use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::kind::Workflow;
+use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::wire_shape::shape_of_call;
 use crate::app::workflow::branch::{Branch, Place};
 use crate::app::workflow::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
@@ -74,9 +74,9 @@ pub(in crate::app) async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Resu
     match run.find(&place, wanted) {
         Found::Ended(entry) => {
             Branch::current()?.ended(entry.finished_at);
-            let job = entry.awaits.ok_or_else(|| {
-                Fault::internal("the journal does not say which job was dispatched")
-            })?;
+            let job = entry
+                .awaits
+                .ok_or_else(|| Fault::internal("the journal does not say which job was dispatched"))?;
             Ok(DispatchOutcome::New(JobId::from_uuid(job)))
         }
         Found::Never => run.never().await,
@@ -147,12 +147,8 @@ impl WorkflowContext {
         let ended = async {
             let place = place?;
             let name = H::META.wire_name();
-            let awaited = AwaitedEnd {
-                place: &place,
-                kind: StepKind::Child,
-                name: &name,
-                shape: shape_of_call::<H>(),
-            };
+            let awaited =
+                AwaitedEnd { place: &place, kind: StepKind::Child, name: &name, shape: shape_of_call::<H>() };
             awaited.wait(self.run(), Begin::Waiting(*child.as_uuid())).await
         };
         match ended.await {

@@ -14,14 +14,17 @@ use crate::app::handler::Handler;
 use crate::app::kind::{MutationResources, RunsAsStep};
 use crate::app::wire_shape::shape_of;
 use crate::app::wire_type::WireType;
-use crate::app::workflow::attempt::{Attempted, StepRecorder, failure_json, is_infrastructure, recorded_before};
+use crate::app::workflow::attempt::{
+    Attempted, StepRecorder, failure_json, is_infrastructure, recorded_before,
+};
 use crate::app::workflow::branch::{Branch, Place};
 use crate::app::workflow::journal::{StepIdentity, StepKind, StepStatus};
-use crate::app::workflow::limits::{INFRASTRUCTURE_PATIENCE, PUBLISHED_BYTES_MAX};
+use crate::app::workflow::limits::PUBLISHED_BYTES_MAX;
 use crate::app::workflow::run::{ActiveRun, Found};
 use crate::app::workflow::saga::{Compensation, CompensationCall};
 use crate::app::workflow::step::{end_of, written};
 use crate::app::workflow::wait::row;
+use crate::db::error::lost_race;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
@@ -33,6 +36,8 @@ use crate::test_signals::{Step as Signal, pause_point};
 const TRANSACTION_LIMIT: Duration = minutes(1);
 /// Between two tries of a transaction.
 const AGAIN_BACKOFF: Backoff = Backoff::exponential(millis(20), secs(10));
+/// Tries of a transaction that the infrastructure fails.
+const TROUBLED_TRIES_MAX: u32 = 60;
 
 impl WorkflowContext {
     /// The run.
@@ -163,10 +168,10 @@ impl WorkflowContext {
     /// }
     /// # fn main() {}
     /// ```
-    pub fn tx_step<'a, T: WireType + Sync>(
-        &'a self,
-        name: &'a str,
-        effect: impl AsyncFn(&MutationContext) -> Result<T> + 'a,
+    pub fn tx_step<T: WireType + Sync>(
+        &self,
+        name: &str,
+        effect: impl AsyncFnOnce(&MutationContext) -> Result<T>,
     ) -> impl Future<Output = Result<T>> {
         let place = self.place();
         async move {
@@ -179,44 +184,49 @@ impl WorkflowContext {
                     Fault::new(Code::Conflict, text)
                 })
             };
-            match run.find(&place, wanted) {
+            let tries = match run.find(&place, wanted) {
                 Found::Ended(entry) => {
                     Branch::current()?.ended(entry.finished_at);
                     return read(end_of(entry)?.output.as_deref().unwrap_or("null"));
                 }
                 Found::Never => return run.never().await,
-                Found::Open(_) | Found::New => run.check_bounds()?,
-            }
-            let _executing = run.executing();
-            let (began, mut tries) = (Instant::now(), 0);
-            loop {
-                pause_point(Signal::WorkflowStepStarting, name).await;
-                let mut row = row(&place, StepKind::Transaction, name, wanted.shape);
-                row.elapsed = began.elapsed();
-                let recorder = Arc::new(StepRecorder::new(run, &row));
-                let fault = match self.transaction(name, run, &recorder, &place, &effect).await {
-                    Ok(Attempted::Recorded { output, recorded, .. }) => {
-                        Branch::current()?.ended(recorded.finished_at);
-                        return read(&output);
-                    }
-                    Ok(Attempted::Returned(_)) => Fault::internal("a transaction did not record its step"),
-                    Err(fault) => fault,
-                };
-                tries += 1;
-                let is_trouble = is_infrastructure(&fault) && began.elapsed() < INFRASTRUCTURE_PATIENCE;
-                let lost_race = tries < CALL_TRIES_MAX && crate::db::error::lost_race(&fault);
-                if is_trouble || lost_race {
-                    tokio::time::sleep(AGAIN_BACKOFF.jittered(tries)).await;
-                    continue;
+                Found::Open(entry) => entry.attempts + 1,
+                Found::New => {
+                    run.check_bounds()?;
+                    1
                 }
-                row.status = StepStatus::Failed;
-                row.number = Some(run.next_number());
-                row.error = Some(failure_json(&fault)?);
-                row.elapsed = began.elapsed();
-                let recorded = run.record(row).await?;
-                Branch::current()?.ended(recorded.finished_at);
-                return Err(fault);
+            };
+            let executing = run.executing();
+            let began = Instant::now();
+            pause_point(Signal::WorkflowStepStarting, name).await;
+            let mut row = row(&place, StepKind::Transaction, name, wanted.shape);
+            row.attempts = tries;
+            let recorder = Arc::new(StepRecorder::new(run, &row));
+            let fault = match self.transaction(name, run, &recorder, &place, effect).await {
+                Ok(Attempted::Recorded { output, recorded, .. }) => {
+                    Branch::current()?.ended(recorded.finished_at);
+                    return read(&output);
+                }
+                Ok(Attempted::Returned(_)) => Fault::internal("a transaction did not record its step"),
+                Err(fault) => fault,
+            };
+            row.error = Some(failure_json(&fault)?);
+            row.elapsed = began.elapsed();
+            let is_trouble = is_infrastructure(&fault) && tries < TROUBLED_TRIES_MAX;
+            if is_trouble || tries < CALL_TRIES_MAX && lost_race(&fault) {
+                row.status = StepStatus::Retrying;
+                row.due_in = Some(AGAIN_BACKOFF.jittered(tries));
+                let due_at = run.record(row).await?.due_at;
+                // The effect can be made once only; the next activation of the run makes it again.
+                let _waiting = run.waiting(&place.position, due_at);
+                drop(executing);
+                return std::future::pending().await;
             }
+            row.status = StepStatus::Failed;
+            row.number = Some(run.next_number());
+            let recorded = run.record(row).await?;
+            Branch::current()?.ended(recorded.finished_at);
+            Err(fault)
         }
     }
 
@@ -227,7 +237,7 @@ impl WorkflowContext {
         run: &Arc<ActiveRun>,
         recorder: &Arc<StepRecorder>,
         place: &Place,
-        effect: &impl AsyncFn(&MutationContext) -> Result<T>,
+        effect: impl AsyncFnOnce(&MutationContext) -> Result<T>,
     ) -> Result<Attempted> {
         let scope = self.scope.deeper()?;
         let tx = run.store.begin(name, TRANSACTION_LIMIT).await?;

@@ -61,6 +61,8 @@ struct Progress {
     compensations: Vec<Compensation>,
     /// Until when the steps wait that do nothing else; `None` is for ever.
     waits: BTreeMap<String, Option<Timestamp>>,
+    /// When the first of the waits is over with which the function has left.
+    due_at: Option<Timestamp>,
     attributes: serde_json::Map<String, serde_json::Value>,
     /// Events that a wait of this activation has taken.
     claimed_events: Vec<i64>,
@@ -130,6 +132,7 @@ impl ActiveRun {
             divergence: None,
             compensations: Vec::new(),
             waits: BTreeMap::new(),
+            due_at: None,
             attributes: attributes.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             claimed_events: Vec::new(),
         };
@@ -173,6 +176,11 @@ impl ActiveRun {
         self.executing.load(Acquire) == 0 && self.blocked.load(Acquire) > 0
     }
 
+    /// The function leaves with the waits that it has now; they end when it is dropped.
+    pub fn leave(&self) {
+        self.with(|progress| progress.due_at = progress.waits.values().copied().flatten().min());
+    }
+
     /// Whether the code differs from the journal.
     pub fn has_diverged(&self) -> bool {
         self.with(|progress| progress.divergence.is_some())
@@ -190,10 +198,9 @@ impl ActiveRun {
             if is_over && progress.divergence.is_none() {
                 progress.divergence = unvisited(progress);
             }
-            let due_at = progress.waits.values().copied().flatten().min();
             RunProgress {
                 divergence: progress.divergence.clone(),
-                due_at,
+                due_at: progress.due_at,
                 steps: progress.journal.len(),
                 journal_bytes: progress.bytes,
             }

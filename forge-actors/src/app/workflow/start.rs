@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::call::CallableFrom;
@@ -153,13 +154,13 @@ where
     ///
     /// A run that has ended is found too while its history is kept; [`on_conflict`](Self::on_conflict) says
     /// what else may happen.
-    pub fn id(self, id: impl WireType) -> Self {
-        let key = id.to_json().map_err(Fault::from).and_then(|json| {
+    pub fn id(self, id: impl Serialize) -> Self {
+        let key = serde_json::to_string(&id).map_err(Fault::internal).and_then(|json| {
             if json.len() > KEY_BYTES_MAX {
                 let text = format!("the id of a run has at most {KEY_BYTES_MAX} bytes as JSON");
                 return Err(Fault::new(Code::PayloadTooLarge, text));
             }
-            String::from_utf8(json).map_err(Fault::internal)
+            Ok(json)
         });
         self.change(|run| {
             run.key = Some(key?);

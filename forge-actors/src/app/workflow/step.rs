@@ -93,8 +93,8 @@ where
     fn work(self) -> Result<StepWork<'a>> {
         let args = self.to_json()?;
         let is_transactional = H::META.kind() == KindName::Mutation;
-        let input = (args.len() <= SHOWN_INPUT_BYTES_MAX)
-            .then(|| String::from_utf8_lossy(&args).into_owned());
+        let input =
+            (args.len() <= SHOWN_INPUT_BYTES_MAX).then(|| String::from_utf8_lossy(&args).into_owned());
         let name = Arc::from(H::META.wire_name());
         Ok(StepWork {
             kind: StepKind::Call,
@@ -246,11 +246,7 @@ impl WorkflowContext {
     /// }
     /// # fn main() {}
     /// ```
-    pub fn step<'a, M, B: StepBody<'a, M>>(
-        &'a self,
-        name: &str,
-        body: B,
-    ) -> Step<'a, B::Output, B::Error> {
+    pub fn step<'a, M, B: StepBody<'a, M>>(&'a self, name: &str, body: B) -> Step<'a, B::Output, B::Error> {
         let placed = self.place().and_then(|place| Ok((place, body.work()?)));
         Step {
             ctx: self,
@@ -316,7 +312,8 @@ impl<'a, T: WireType, E> Step<'a, T, E> {
             let (place, work) = placed?;
             let run = Arc::clone(ctx.run());
             let position = place.position.clone();
-            let execution = Execution { ctx, run: &run, place: &place, name: &name, policy, work, is_optional };
+            let execution =
+                Execution { ctx, run: &run, place: &place, name: &name, policy, work, is_optional };
             let StepEnd { output, number } = execution.run().await?;
             let Some(json) = output else { return Ok(None) };
             let output = T::from_json(json.as_bytes()).map_err(|error| {
@@ -419,10 +416,7 @@ impl Execution<'_, '_> {
     }
 
     /// Runs the step until it succeeds or has failed for good.
-    async fn attempts(
-        &self,
-        open: Option<JournalEntry>,
-    ) -> Result<(StepEnd, super::store::Recorded)> {
+    async fn attempts(&self, open: Option<JournalEntry>) -> Result<(StepEnd, super::store::Recorded)> {
         if open.is_none() {
             self.run.check_bounds()?;
         }
@@ -511,11 +505,7 @@ impl Execution<'_, '_> {
         }
     }
 
-    async fn complete(
-        &self,
-        mut row: StepRow,
-        output: String,
-    ) -> Result<(StepEnd, super::store::Recorded)> {
+    async fn complete(&self, mut row: StepRow, output: String) -> Result<(StepEnd, super::store::Recorded)> {
         let number = self.run.next_number();
         row.number = Some(number);
         row.output = Some(output.clone());
