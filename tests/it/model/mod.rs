@@ -1,5 +1,5 @@
-//! The protocols of the queue and of the leader's term as models, of which `stateright` visits every state
-//! that two nodes and three jobs can reach.
+//! The protocols of the queue, of the leader's term and of workflows as models, of which `stateright` visits
+//! every state that two nodes and three jobs, or two runs, can reach.
 //!
 //! What is modelled
 //! - `database.rs`: the tables and the statements. A statement is one step, as Postgres runs it at READ
@@ -14,6 +14,7 @@
 //! - `properties.rs`: what must hold in every state, and examples that some state must be, so that a model
 //!   in which nothing happens fails.
 //! - `leader.rs`: lock, epoch, sessions, transactions of a duty.
+//! - `workflow`: leases of owners, claims, the journal, events, the end of a run, in files of the same tasks.
 //!
 //! Clocks: a lease expires in the database at any moment. No node's clock bounds what the node does: in the
 //! protocol a worker also does not start a job whose lease may be over, which only takes steps away.
@@ -35,6 +36,7 @@ mod properties;
 mod queue;
 mod queue_tests;
 mod steps;
+mod workflow;
 
 use std::fmt::Debug;
 use std::hash::Hash;
