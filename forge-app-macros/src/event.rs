@@ -132,6 +132,8 @@ fn lower(spec: &EventSpec) -> TokenStream {
         #data
 
         #(#cfgs)*
+        // Where a type is no event, a list of some events helps nobody.
+        #[diagnostic::do_not_recommend]
         #[allow(deprecated, reason = "an event is declared for as long as its struct is")]
         impl ::forge::app::Event for #event {
             type Key = #ty;

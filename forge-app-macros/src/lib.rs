@@ -123,14 +123,13 @@ pub fn workflow(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::WORKFLOW, options.into(), item.into()).into()
 }
 
-/// Makes a function the way from one version of a workflow to a newer one: runs of version `from` go on with
-/// the function of version `to`.
+/// Makes a function the way from one version of a workflow to a newer one: with a binary that has no function
+/// of version `from` left, its runs go on with the function of version `to`.
 ///
 /// `#[forge::workflow_migration(from = 1, to = 2)]` stands on `fn onboard_1_to_2(journal: &mut
 /// Journal<Onboard>) -> Result<()>`, where `Onboard` is the message of the newer version. The function gives
 /// the journal the steps that the newer version takes: `journal.rename(..)`, `insert(..)`, `remove(..)`,
-/// `map_result(..)`, and `input_mut()` for other arguments. It is not async and has no effects; an error
-/// leaves the run at its version.
+/// `map_result(..)`, and `input_mut()` for other arguments. It is not async, and has no other effects.
 ///
 /// Both options are required; `to` is larger than `from`.
 #[proc_macro_attribute]

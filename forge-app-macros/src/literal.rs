@@ -89,8 +89,8 @@ pub(crate) fn run_retention(literal: &LitStr) -> syn::Result<u64> {
 
 /// The version of a workflow.
 pub(crate) fn workflow_version(literal: &LitInt) -> syn::Result<u32> {
-    let rule = "the versions of a workflow are 1 to 1000000: the first one is 1, and each function with other \
-                steps counts one more";
+    let rule = "the versions of a workflow are 1 to 1000000: the first one is 1, and each function with \
+                other steps counts one more";
     within(literal, 1..=WORKFLOW_VERSION_MAX, rule)
 }
 

@@ -13,6 +13,11 @@ async fn call(ctx: &MutationContext) -> Result<()> {
     Ok(())
 }
 
+#[forge::workflow]
+async fn renew(ctx: &WorkflowContext) -> Result<()> {
+    ctx.step("onboard", Onboard { user: 1 }).await //~
+}
+
 #[forge::action]
 async fn dispatch(ctx: &ActionContext) -> Result<()> {
     ctx.dispatch(Onboard { user: 1 }).await?; //~

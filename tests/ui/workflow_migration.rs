@@ -1,6 +1,5 @@
 //! Migrations of workflows, declared wrongly.
 
-use forge::app::workflow::Journal;
 use forge::prelude::*;
 
 #[forge::workflow(version = 2)]

@@ -1,6 +1,5 @@
 //! Only workflows have journals.
 
-use forge::app::workflow::Journal;
 use forge::prelude::*;
 
 #[forge::job]

@@ -201,8 +201,9 @@ impl sealed::Sealed for Workflow {}
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Self}>` has no database",
     label = "no `db()` here",
-    note = "an action is not transactional: put the statement into a query or a mutation and run that with \
-            `ctx.call(..)`"
+    note = "an action is not transactional, and a workflow has to find in its journal what it has read: put \
+            the statement into a query or a mutation, which an action runs with `ctx.call(..)` and a workflow \
+            as a step, `ctx.step(..)`; a workflow may also write in `ctx.tx_step(..)`"
 )]
 pub trait HasDatabase: Kind {
     /// The database of a running handler.
@@ -281,7 +282,8 @@ impl RunsInside for Mutation {
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Self}>` cannot call out",
     label = "no `http()` here",
-    note = "a call to another service holds a transaction open and cannot be rolled back: do it in an action"
+    note = "a call to another service holds a transaction open and cannot be rolled back: do it in an \
+            action, which a workflow runs as a step, `ctx.step(..)`"
 )]
 pub trait CallsOut: Kind {}
 impl CallsOut for Action {}
@@ -293,7 +295,7 @@ impl CallsOut for Cron {}
     message = "`Ctx<{Self}>` runs no blocking work",
     label = "no waiting for a core here",
     note = "a query and a mutation hold a session of the database while they wait: do it in an action, and \
-            call the query or mutation with its result"
+            call the query or mutation with its result; a workflow runs the action as a step, `ctx.step(..)`"
 )]
 pub trait WaitsForCores: Kind {}
 impl WaitsForCores for Action {}

@@ -66,10 +66,16 @@ pub(crate) enum HandlerOption {
     Overlap,
     CatchUp,
     Jitter,
+    Workflow(WorkflowOption),
+}
+
+/// The options that only workflows have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkflowOption {
     Version,
-    RunTimeout,
+    Timeout,
     Deprecated,
-    RunRetention,
+    Retention,
 }
 
 impl HandlerOption {
@@ -139,13 +145,17 @@ const CATCH_UP: Key<HandlerOption> =
 const JITTER: Key<HandlerOption> =
     Key { name: "jitter", usage: "jitter = \"30s\"", id: HandlerOption::Jitter };
 
-const VERSION: Key<HandlerOption> = Key { name: "version", usage: "version = 2", id: HandlerOption::Version };
+const VERSION: Key<HandlerOption> =
+    Key { name: "version", usage: "version = 2", id: HandlerOption::Workflow(WorkflowOption::Version) };
 const RUN_TIMEOUT: Key<HandlerOption> =
-    Key { name: "timeout", usage: "timeout = \"30d\"", id: HandlerOption::RunTimeout };
+    Key { name: "timeout", usage: "timeout = \"30d\"", id: HandlerOption::Workflow(WorkflowOption::Timeout) };
 const DEPRECATED: Key<HandlerOption> =
-    Key { name: "deprecated", usage: "deprecated", id: HandlerOption::Deprecated };
-const RUN_RETENTION: Key<HandlerOption> =
-    Key { name: "retention", usage: "retention = \"30d\"", id: HandlerOption::RunRetention };
+    Key { name: "deprecated", usage: "deprecated", id: HandlerOption::Workflow(WorkflowOption::Deprecated) };
+const RUN_RETENTION: Key<HandlerOption> = Key {
+    name: "retention",
+    usage: "retention = \"30d\"",
+    id: HandlerOption::Workflow(WorkflowOption::Retention),
+};
 
 /// Options that may be given several times.
 pub(crate) const REPEATABLE: &[&str] = &["alias"];

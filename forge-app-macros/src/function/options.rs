@@ -5,11 +5,11 @@ use syn::Attribute;
 use syn::ext::IdentExt;
 
 use super::backoff::Backoff;
-use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
+use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE, WorkflowOption};
 use super::limits::{Concurrency, Rate, Unique};
 use super::message_name;
 use super::schedule;
-use super::spec::{Access, AccessOption, ISOLATIONS, Options, PRIORITIES};
+use super::spec::{Access, AccessOption, ISOLATIONS, Options, PRIORITIES, WorkflowOptions};
 use crate::literal::{self, within};
 use crate::option::{self, Entry, Key, Problems};
 
@@ -150,21 +150,33 @@ fn read(
         }
         HandlerOption::Jitter => options.cron.jitter_ms = Some(literal::jitter(&entry.string(key)?)?),
         HandlerOption::Alias => options.aliases.push(literal::wire_name(&entry.string(key)?)?),
-        HandlerOption::Version => {
-            options.workflow.version = Some(literal::workflow_version(&entry.integer(key)?)?);
-        }
-        HandlerOption::RunTimeout => {
-            options.workflow.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?);
-        }
-        HandlerOption::Deprecated => {
-            entry.flag(key)?;
-            options.workflow.deprecated = true;
-        }
-        HandlerOption::RunRetention => {
-            options.workflow.retention_ms = Some(literal::run_retention(&entry.string(key)?)?);
-        }
+        HandlerOption::Workflow(word) => workflow(kind, entry, key, word, &mut options.workflow)?,
     }
     Ok(None)
+}
+
+/// Stores an option of a workflow.
+fn workflow(
+    kind: &Kind,
+    entry: &Entry,
+    key: &Key<HandlerOption>,
+    word: WorkflowOption,
+    options: &mut WorkflowOptions,
+) -> syn::Result<()> {
+    match word {
+        WorkflowOption::Version => {
+            options.version = Some(literal::workflow_version(&entry.integer(key)?)?);
+        }
+        WorkflowOption::Timeout => options.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?),
+        WorkflowOption::Deprecated => {
+            entry.flag(key)?;
+            options.deprecated = true;
+        }
+        WorkflowOption::Retention => {
+            options.retention_ms = Some(literal::run_retention(&entry.string(key)?)?);
+        }
+    }
+    Ok(())
 }
 
 /// `priority = 50` or `priority = high`, as `::forge::app::Priority` names the levels.

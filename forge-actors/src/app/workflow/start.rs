@@ -97,8 +97,13 @@ pub struct Start<'a, H, K: Kind> {
     run: Result<NewRun>,
     attributes: serde_json::Map<String, Value>,
     policy: ParentPolicy,
+    /// Chosen by [`Ctx::start`], so that awaiting a start has no condition that could fail a second time.
+    write: WriteRun<K>,
     handler: PhantomData<fn() -> H>,
 }
+
+/// [`StartableFrom::start`].
+type WriteRun<K> = for<'c> fn(&'c Ctx<K>, Option<Place>, NewRun) -> BoxFuture<'c, Result<StartOutcome>>;
 
 impl<K: Kind> Ctx<K> {
     /// Starts a run of a workflow, which carries the caller's identity and trace. Returns the id of the run.
@@ -138,17 +143,13 @@ impl<K: Kind> Ctx<K> {
             run,
             attributes: serde_json::Map::new(),
             policy: ParentPolicy::Cancel,
+            write: <H::Kind as StartableFrom<K>>::start,
             handler: PhantomData,
         }
     }
 }
 
-impl<'a, H, K> Start<'a, H, K>
-where
-    K: Kind,
-    H: Handler,
-    H::Kind: StartableFrom<K>,
-{
+impl<H, K: Kind> Start<'_, H, K> {
     /// Makes the start idempotent: of all starts of this workflow with this id, one makes a run, and the
     /// others find it. The id is any value, often a tuple; 512 bytes as JSON.
     ///
@@ -218,7 +219,7 @@ where
     /// # Errors
     /// As for [`Ctx::start`].
     pub async fn outcome(self) -> Result<StartOutcome> {
-        let Self { ctx, place, run, attributes, policy, handler: _ } = self;
+        let Self { ctx, place, run, attributes, policy, write, handler: _ } = self;
         let mut run = run?;
         let place = place?;
         if !attributes.is_empty() {
@@ -230,7 +231,7 @@ where
             run.attributes = Some(json);
         }
         run.policy = policy;
-        H::Kind::start(ctx, place, run).await
+        write(ctx, place, run).await
     }
 
     /// Starts, and returns a handle with which the caller follows the run: in the browser with
@@ -252,12 +253,7 @@ where
     }
 }
 
-impl<'a, H, K> IntoFuture for Start<'a, H, K>
-where
-    K: Kind,
-    H: Handler,
-    H::Kind: StartableFrom<K>,
-{
+impl<'a, H: 'a, K: Kind> IntoFuture for Start<'a, H, K> {
     type Output = Result<RunId>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 

@@ -48,7 +48,8 @@ pub struct ByAction<F>(PhantomData<F>);
     message = "this is no step",
     label = "neither the message of a query, mutation or action nor a closure",
     note = "a step is a message (`accounts::Open {{ user }}`) or a closure that returns a `Result`: \
-            `|| async {{ .. }}`, or `|ctx: ActionContext| async move {{ .. }}`"
+            `|| async {{ .. }}`, or `|ctx: ActionContext| async move {{ .. }}`; a job is run with \
+            `ctx.run_job(..)`, a workflow with `ctx.run_child(..)`"
 )]
 pub trait StepBody<'a, Marker>: Send + 'a {
     /// What it returns.

@@ -1,7 +1,6 @@
 //! Waiting: for a time, an event, a signal. While a run can do nothing but wait, it is rows.
 
 use std::future::IntoFuture;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,9 @@ pub struct Sleep<'a> {
 pub struct WaitFor<'a, E> {
     ctx: &'a WorkflowContext,
     wanted: Result<Wanted>,
-    event: PhantomData<fn() -> E>,
+    /// Reads the event. Chosen where the wait is made, so that awaiting it has no condition that could fail a
+    /// second time.
+    read: fn(&[u8]) -> serde_json::Result<E>,
 }
 
 /// A wait for an event or a signal with a time limit; awaiting it waits until then.
@@ -103,7 +104,7 @@ impl WorkflowContext {
             let (name, key) = (E::name(), key_text(&key)?);
             Ok(Wanted { place, kind: StepKind::Event, name, key, shape: shape_of::<E>() })
         });
-        WaitFor { ctx: self, wanted, event: PhantomData }
+        WaitFor { ctx: self, wanted, read: E::from_json }
     }
 
     /// Waits for a signal of this type to this run (`ctx.signal(run, event)` sends one). Signals that came
@@ -116,11 +117,11 @@ impl WorkflowContext {
             let key = self.run().id.to_string();
             Wanted { place, kind: StepKind::Signal, name: E::name(), key, shape: shape_of::<E>() }
         });
-        WaitFor { ctx: self, wanted, event: PhantomData }
+        WaitFor { ctx: self, wanted, read: E::from_json }
     }
 }
 
-impl<'a, E: Event> WaitFor<'a, E> {
+impl<'a, E> WaitFor<'a, E> {
     /// Waits for this long at most: then the result is `None`.
     pub fn timeout(self, limit: Duration) -> WaitForUntil<'a, E> {
         WaitForUntil { wait: self, limit: limit.min(WAIT_MAX) }
@@ -129,7 +130,7 @@ impl<'a, E: Event> WaitFor<'a, E> {
     async fn run(self, limit: Option<Duration>) -> Result<Option<E>> {
         let wanted = self.wanted?;
         let Some(payload) = wanted.wait(self.ctx.run(), limit).await? else { return Ok(None) };
-        let event = E::from_json(payload.as_bytes()).map_err(|error| {
+        let event = (self.read)(payload.as_bytes()).map_err(|error| {
             let text = format!("the event `{}` that came does not fit its type: {error}", wanted.name);
             Fault::new(Code::Conflict, text)
         })?;
@@ -137,7 +138,7 @@ impl<'a, E: Event> WaitFor<'a, E> {
     }
 }
 
-impl<'a, E: Event> IntoFuture for WaitFor<'a, E> {
+impl<'a, E: Send + 'a> IntoFuture for WaitFor<'a, E> {
     type Output = Result<E>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
@@ -149,7 +150,7 @@ impl<'a, E: Event> IntoFuture for WaitFor<'a, E> {
     }
 }
 
-impl<'a, E: Event> IntoFuture for WaitForUntil<'a, E> {
+impl<'a, E: Send + 'a> IntoFuture for WaitForUntil<'a, E> {
     type Output = Result<Option<E>>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
