@@ -19,8 +19,8 @@ use crate::kernel::invocation::Invocation;
     message = "`Ctx<{Caller}>` cannot call a handler of kind `{Self}`",
     label = "not callable from here",
     note = "queries call queries; mutations call queries and mutations (in their own transaction); actions, \
-            jobs and crons call all three, a workflow runs them as steps, `ctx.step(..)`; a job is not called \
-            but dispatched, a workflow is started, `ctx.start(..)`, a cron runs on its schedule"
+            jobs and crons call all three, a workflow runs them as steps, `ctx.step(..)`; a job is not \
+            called but dispatched, a workflow is started, `ctx.start(..)`, a cron runs on its schedule"
 )]
 pub trait CallableFrom<Caller: Kind>: HandlerKind {
     /// Runs a handler of this kind for `ctx`.

@@ -202,8 +202,8 @@ impl sealed::Sealed for Workflow {}
     message = "`Ctx<{Self}>` has no database",
     label = "no `db()` here",
     note = "an action is not transactional, and a workflow has to find in its journal what it has read: put \
-            the statement into a query or a mutation, which an action runs with `ctx.call(..)` and a workflow \
-            as a step, `ctx.step(..)`; a workflow may also write in `ctx.tx_step(..)`"
+            the statement into a query or a mutation, which an action runs with `ctx.call(..)` and a \
+            workflow as a step, `ctx.step(..)`; a workflow may also write in `ctx.tx_step(..)`"
 )]
 pub trait HasDatabase: Kind {
     /// The database of a running handler.

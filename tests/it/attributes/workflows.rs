@@ -99,3 +99,57 @@ fn an_event_has_a_name_and_a_key() {
     let renamed = Renamed { r#type: (1, "two".to_owned()) };
     assert_eq!((Renamed::name(), renamed.key().0), ("workflows.renamed".to_owned(), 1));
 }
+
+#[forge::mutation]
+async fn open_account(_ctx: &MutationContext, user: Uuid) -> Result<String, AccountError> {
+    if user.is_nil() { Err(AccountError::NoUser) } else { Ok(user.to_string()) }
+}
+
+#[forge::mutation]
+async fn close_account(_ctx: &MutationContext, account: String) -> Result<()> {
+    drop(account);
+    Ok(())
+}
+
+#[forge::action]
+async fn register(_ctx: &ActionContext, account: String) -> Result<u32> {
+    Ok(u32::try_from(account.len()).unwrap_or(u32::MAX))
+}
+
+#[forge::error]
+enum AccountError {
+    /// There is no such user.
+    #[code("NO_SUCH_USER", status = 404)]
+    NoUser,
+    /// The address was never verified.
+    #[code("NEVER_VERIFIED", status = 409)]
+    NeverVerified { account: String },
+}
+
+/// Holds texts across its waits, and lends them to steps: its future has to be sendable all the same.
+#[forge::workflow(timeout = "30d")]
+async fn sign_up(ctx: &WorkflowContext, user: Uuid, greeting: String) -> Result<u32, AccountError> {
+    let account = ctx
+        .step("account", OpenAccount { user })
+        .retry(5)
+        .timeout(secs(10))
+        .compensate(|account| CloseAccount { account: account.clone() })
+        .await?;
+    let (number, copied) = ctx
+        .parallel((
+            ctx.step("register", Register { account: account.clone() }),
+            ctx.step("copy", || async { Ok(account.clone()) }).optional(),
+        ))
+        .await?;
+    ctx.tx_step("greet", async |tx| {
+        sqlx::query("SELECT $1 || $2").bind(&greeting).bind(copied.as_deref()).execute(tx.db()).await?;
+        Ok(())
+    })
+    .await?;
+    match ctx.wait_for::<EmailVerified>(user).timeout(days(7)).await? {
+        Some(_) => ctx.sleep(days(1)).await,
+        None => return Err(AccountError::NeverVerified { account }),
+    }
+    ctx.start(Onboard { user: number, name: None }).id(("onboard", user)).await?;
+    Ok(number)
+}

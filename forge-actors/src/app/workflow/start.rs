@@ -19,7 +19,6 @@ use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};
 use crate::app::secret::Secret;
-use crate::app::wire_type::WireType;
 use crate::app::workflow::branch::Place;
 use crate::app::workflow::child::start_child;
 use crate::app::workflow::event::Event;
