@@ -63,6 +63,48 @@ CREATE TYPE public.forge_node_state AS ENUM (
     'draining',
     'dead'
 );
+CREATE TYPE public.forge_workflow_parent_policy AS ENUM (
+    'cancel',
+    'abandon'
+);
+CREATE TYPE public.forge_workflow_request AS ENUM (
+    'pause',
+    'cancel'
+);
+CREATE TYPE public.forge_workflow_status AS ENUM (
+    'ready',
+    'running',
+    'waiting',
+    'paused',
+    'diverged',
+    'compensation_failed',
+    'completed',
+    'failed',
+    'cancelled',
+    'terminated',
+    'continued'
+);
+CREATE TYPE public.forge_workflow_step_kind AS ENUM (
+    'call',
+    'closure',
+    'transaction',
+    'sleep',
+    'event',
+    'signal',
+    'child',
+    'job',
+    'race',
+    'compensation'
+);
+CREATE TYPE public.forge_workflow_step_status AS ENUM (
+    'running',
+    'retrying',
+    'waiting',
+    'completed',
+    'failed',
+    'skipped',
+    'abandoned'
+);
 CREATE FUNCTION public.forge_capture() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     AS $$
@@ -901,6 +943,165 @@ CREATE TABLE public.forge_used_links (
     expires_at timestamp with time zone NOT NULL
 );
 COMMENT ON TABLE public.forge_used_links IS 'One-time sign-in links that were redeemed; a row goes once its link would have expired anyway.';
+CREATE TABLE public.forge_workflow_events (
+    id bigint NOT NULL,
+    event text NOT NULL,
+    key text NOT NULL,
+    run_id uuid,
+    once text,
+    payload json NOT NULL,
+    emitted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    routed boolean DEFAULT false NOT NULL,
+    CONSTRAINT forge_workflow_events_event_check CHECK ((event <> ''::text))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_workflow_events IS 'Events that runs may wait for, signals to one run, and ends of runs and jobs that others wait for. An event is kept for runs that wait later.';
+COMMENT ON COLUMN public.forge_workflow_events.run_id IS 'The run that a signal is for; null for an event, which reaches every run that waits for it.';
+COMMENT ON COLUMN public.forge_workflow_events.once IS 'The idempotency key that it was emitted with.';
+COMMENT ON COLUMN public.forge_workflow_events.routed IS 'The runs that waited for it then were woken.';
+ALTER TABLE public.forge_workflow_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.forge_workflow_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.forge_workflow_history (
+    id uuid NOT NULL,
+    workflow text NOT NULL,
+    version integer NOT NULL,
+    key text,
+    status public.forge_workflow_status NOT NULL,
+    claim integer NOT NULL,
+    error json,
+    output json,
+    input json NOT NULL,
+    identity json,
+    trace text,
+    created_at timestamp with time zone NOT NULL,
+    begun_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    deadline_at timestamp with time zone,
+    parent_id uuid,
+    parent_position text COLLATE pg_catalog."C",
+    followed boolean NOT NULL,
+    attributes jsonb,
+    published json,
+    steps integer NOT NULL,
+    journal_bytes bigint NOT NULL,
+    continues uuid,
+    CONSTRAINT forge_workflow_history_ended CHECK ((status = ANY (ARRAY['completed'::public.forge_workflow_status, 'failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status, 'terminated'::public.forge_workflow_status, 'continued'::public.forge_workflow_status]))),
+    CONSTRAINT forge_workflow_history_why CHECK (((status <> 'failed'::public.forge_workflow_status) OR (error IS NOT NULL))),
+    CONSTRAINT forge_workflow_history_workflow_check CHECK ((workflow <> ''::text))
+);
+COMMENT ON TABLE public.forge_workflow_history IS 'Runs that have ended, kept with their journal until expires_at.';
+CREATE TABLE public.forge_workflow_keys (
+    workflow text NOT NULL,
+    key text NOT NULL,
+    run_id uuid NOT NULL
+);
+COMMENT ON TABLE public.forge_workflow_keys IS 'The run that was started last with this id of the application. No foreign key: the run is in forge_workflow_runs or in the history; the key goes with the history.';
+CREATE TABLE public.forge_workflow_owners (
+    id bigint NOT NULL,
+    node_id uuid NOT NULL,
+    node_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    lost_at timestamp with time zone,
+    CONSTRAINT forge_workflow_owners_node_name_check CHECK ((node_name <> ''::text))
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE public.forge_workflow_owners IS 'Leases of nodes that run workflows. A write about a run locks the row of its owner for key share; taking the runs of an owner over locks that row for update and sets lost_at first. So no write of an owner is committed after its lease was taken.';
+COMMENT ON COLUMN public.forge_workflow_owners.id IS 'The fencing number of all runs that this owner holds; a process that lost its lease goes on under a new one.';
+COMMENT ON COLUMN public.forge_workflow_owners.lost_at IS 'Since when its runs may be taken; never set back.';
+ALTER TABLE public.forge_workflow_owners ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.forge_workflow_owners_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.forge_workflow_runs (
+    id uuid NOT NULL,
+    workflow text NOT NULL,
+    version integer NOT NULL,
+    key text,
+    status public.forge_workflow_status DEFAULT 'ready'::public.forge_workflow_status NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    owner_id bigint,
+    claim integer DEFAULT 0 NOT NULL,
+    wakes integer DEFAULT 0 NOT NULL,
+    request public.forge_workflow_request,
+    ending public.forge_workflow_status,
+    error json,
+    input json NOT NULL,
+    identity json,
+    trace text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    begun_at timestamp with time zone,
+    deadline_at timestamp with time zone,
+    parent_id uuid,
+    parent_position text COLLATE pg_catalog."C",
+    parent_policy public.forge_workflow_parent_policy,
+    awaited boolean DEFAULT false NOT NULL,
+    followed boolean DEFAULT false NOT NULL,
+    retain_secs double precision,
+    attributes jsonb,
+    published json,
+    steps integer DEFAULT 0 NOT NULL,
+    journal_bytes bigint DEFAULT 0 NOT NULL,
+    continues uuid,
+    CONSTRAINT forge_workflow_runs_child CHECK (((parent_id IS NULL) = (parent_policy IS NULL))),
+    CONSTRAINT forge_workflow_runs_ending CHECK ((ending = ANY (ARRAY['failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status]))),
+    CONSTRAINT forge_workflow_runs_live CHECK ((status = ANY (ARRAY['ready'::public.forge_workflow_status, 'running'::public.forge_workflow_status, 'waiting'::public.forge_workflow_status, 'paused'::public.forge_workflow_status, 'diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))),
+    CONSTRAINT forge_workflow_runs_owned CHECK (((status = 'running'::public.forge_workflow_status) = (owner_id IS NOT NULL))),
+    CONSTRAINT forge_workflow_runs_version_check CHECK ((version > 0)),
+    CONSTRAINT forge_workflow_runs_why CHECK ((((ending IS NULL) AND (status <> ALL (ARRAY['diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))) OR (error IS NOT NULL))),
+    CONSTRAINT forge_workflow_runs_workflow_check CHECK ((workflow <> ''::text))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
+COMMENT ON TABLE public.forge_workflow_runs IS 'Runs that have not ended. Ending one moves its row to forge_workflow_history.';
+COMMENT ON COLUMN public.forge_workflow_runs.due_at IS 'When it is to be claimed, by the clock of the database; infinity while it waits for an event without a timeout.';
+COMMENT ON COLUMN public.forge_workflow_runs.claim IS 'Grows with every claim; writes name it beside the owner.';
+COMMENT ON COLUMN public.forge_workflow_runs.wakes IS 'Grows when something comes that the run waits for; an owner that leaves the run compares it with what it has seen.';
+COMMENT ON COLUMN public.forge_workflow_runs.request IS 'What a person has asked of it and its owner has not done yet.';
+COMMENT ON COLUMN public.forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
+COMMENT ON COLUMN public.forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
+COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run that has continued as this one.';
+CREATE TABLE public.forge_workflow_steps (
+    run_id uuid NOT NULL,
+    "position" text NOT NULL COLLATE pg_catalog."C",
+    kind public.forge_workflow_step_kind NOT NULL,
+    status public.forge_workflow_step_status NOT NULL,
+    name text NOT NULL,
+    shape bigint NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    number integer,
+    input json,
+    output json,
+    error json,
+    failures jsonb,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    due_at timestamp with time zone,
+    event text,
+    event_key text,
+    event_id bigint,
+    awaits uuid,
+    CONSTRAINT forge_workflow_steps_event CHECK (((event IS NULL) = (event_key IS NULL))),
+    CONSTRAINT forge_workflow_steps_finished CHECK (((status = ANY (ARRAY['completed'::public.forge_workflow_step_status, 'failed'::public.forge_workflow_step_status, 'skipped'::public.forge_workflow_step_status, 'abandoned'::public.forge_workflow_step_status])) = (finished_at IS NOT NULL)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_workflow_steps IS 'The journal: what the steps of runs have returned, and what runs wait for. No foreign key: the run is in forge_workflow_runs or in the history.';
+COMMENT ON COLUMN public.forge_workflow_steps."position" IS 'Place in the code: 4, or 5.0.1 for the first step of the first branch of a group.';
+COMMENT ON COLUMN public.forge_workflow_steps.shape IS 'Hash of the form of arguments and result; other code has another one.';
+COMMENT ON COLUMN public.forge_workflow_steps.number IS 'The order in which steps have ended, from 1; compensation goes backwards.';
+COMMENT ON COLUMN public.forge_workflow_steps.failures IS 'Failed attempts, the last ones: when, and why.';
+COMMENT ON COLUMN public.forge_workflow_steps.event_id IS 'The event that was consumed; an event is consumed once by a run.';
 ALTER TABLE ONLY public.forge_audit
     ADD CONSTRAINT forge_audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_change_marks
@@ -949,6 +1150,18 @@ ALTER TABLE ONLY public.forge_nodes
     ADD CONSTRAINT forge_nodes_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_used_links
     ADD CONSTRAINT forge_used_links_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_events
+    ADD CONSTRAINT forge_workflow_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_history
+    ADD CONSTRAINT forge_workflow_history_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_keys
+    ADD CONSTRAINT forge_workflow_keys_pkey PRIMARY KEY (workflow, key);
+ALTER TABLE ONLY public.forge_workflow_owners
+    ADD CONSTRAINT forge_workflow_owners_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_runs
+    ADD CONSTRAINT forge_workflow_runs_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_steps
+    ADD CONSTRAINT forge_workflow_steps_pkey PRIMARY KEY (run_id, "position");
 CREATE INDEX forge_audit_at ON public.forge_audit USING btree (at);
 CREATE INDEX forge_changes_xid ON public.forge_changes USING btree (xid);
 CREATE INDEX forge_crashes_at ON public.forge_crashes USING btree (at);
@@ -976,6 +1189,24 @@ CREATE INDEX forge_jobs_rate ON public.forge_jobs USING btree (rate_key) WHERE (
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_jobs_waiting ON public.forge_jobs USING btree (id) WHERE waits_for_jobs;
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
+CREATE INDEX forge_workflow_events_emitted_at ON public.forge_workflow_events USING brin (emitted_at) WITH (autosummarize='on');
+CREATE INDEX forge_workflow_events_key ON public.forge_workflow_events USING btree (event, key, id);
+CREATE UNIQUE INDEX forge_workflow_events_once ON public.forge_workflow_events USING btree (event, key, once) WHERE (once IS NOT NULL);
+CREATE INDEX forge_workflow_events_unrouted ON public.forge_workflow_events USING btree (id) WHERE (NOT routed);
+CREATE INDEX forge_workflow_history_attributes ON public.forge_workflow_history USING gin (attributes jsonb_path_ops) WHERE (attributes IS NOT NULL);
+CREATE INDEX forge_workflow_history_expires_at ON public.forge_workflow_history USING btree (expires_at);
+CREATE INDEX forge_workflow_history_finished_at ON public.forge_workflow_history USING brin (finished_at) WITH (autosummarize='on');
+CREATE INDEX forge_workflow_history_parent ON public.forge_workflow_history USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+CREATE INDEX forge_workflow_history_unsuccessful ON public.forge_workflow_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status, 'terminated'::public.forge_workflow_status]));
+CREATE INDEX forge_workflow_keys_run ON public.forge_workflow_keys USING btree (run_id);
+CREATE INDEX forge_workflow_runs_attributes ON public.forge_workflow_runs USING gin (attributes jsonb_path_ops) WHERE (attributes IS NOT NULL);
+CREATE INDEX forge_workflow_runs_due ON public.forge_workflow_runs USING btree (workflow, version, due_at) WHERE (status = ANY (ARRAY['ready'::public.forge_workflow_status, 'waiting'::public.forge_workflow_status]));
+CREATE INDEX forge_workflow_runs_key ON public.forge_workflow_runs USING btree (workflow, key) WHERE (key IS NOT NULL);
+CREATE INDEX forge_workflow_runs_owned_by ON public.forge_workflow_runs USING btree (owner_id) WHERE (owner_id IS NOT NULL);
+CREATE INDEX forge_workflow_runs_parent ON public.forge_workflow_runs USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+CREATE INDEX forge_workflow_steps_awaits ON public.forge_workflow_steps USING btree (awaits) WHERE ((status = 'waiting'::public.forge_workflow_step_status) AND (awaits IS NOT NULL));
+CREATE UNIQUE INDEX forge_workflow_steps_consumed ON public.forge_workflow_steps USING btree (run_id, event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX forge_workflow_steps_event ON public.forge_workflow_steps USING btree (event, event_key) WHERE ((status = 'waiting'::public.forge_workflow_step_status) AND (event IS NOT NULL));
 CREATE TRIGGER forge_capture_delete AFTER DELETE ON public.forge_job_progress REFERENCING OLD TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
 ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_delete;
 CREATE TRIGGER forge_capture_insert AFTER INSERT ON public.forge_job_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();

@@ -156,7 +156,7 @@ mod tests {
 
     mod first {
         #[forge_app_macros::data]
-        pub struct Person {
+        pub(super) struct Person {
             pub name: String,
             pub friends: Vec<Person>,
         }
@@ -164,19 +164,19 @@ mod tests {
 
     mod second {
         #[forge_app_macros::data]
-        pub struct Human {
+        pub(super) struct Human {
             pub name: String,
             pub friends: Vec<Human>,
         }
 
         #[forge_app_macros::data]
-        pub struct Retyped {
+        pub(super) struct Retyped {
             pub name: u32,
             pub friends: Vec<Retyped>,
         }
 
         #[forge_app_macros::data]
-        pub struct Renamed {
+        pub(super) struct Renamed {
             pub title: String,
             pub friends: Vec<Renamed>,
         }

@@ -65,6 +65,18 @@ impl Jobs {
         Ok(ran)
     }
 
+    /// Lets this time pass for the jobs that wait for theirs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn advance(&self, time: Duration) -> Result<(), Fault> {
+        sqlx::query(include_str!("sql/advance_jobs.sql"))
+            .bind(time.as_secs_f64())
+            .execute(&self.shared.database.writer())
+            .await?;
+        Ok(())
+    }
+
     /// Makes the jobs due that wait for their time.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ async fn migrate(
     mut entries: Vec<JournalEntry>,
     migration: &'static MigrationRegistration,
 ) -> Result<Option<Vec<JournalEntry>>, Fault> {
-    entries.sort_by(|one, other| position_parts(&one.position).cmp(&position_parts(&other.position)));
+    entries.sort_by_key(|entry| position_parts(&entry.position));
     let before: Vec<JournalEntry> = entries.clone();
     let input = serde_json::from_str(&claimed.input).map_err(Fault::internal)?;
     let migrated = match (migration.migrate)(JournalContents { input, entries }) {

@@ -143,7 +143,7 @@ impl Claimer {
             // Runs that are due later are looked for once, and not at each poll.
             self.poll(cx, state);
         }
-        if count >= GATHER_FROM && count < CLAIM_MAX {
+        if (GATHER_FROM..CLAIM_MAX).contains(&count) {
             state.gather = Some(cx.send_after(GATHER, ClaimerMessage::RunReady));
         }
     }

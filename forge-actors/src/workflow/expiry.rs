@@ -10,7 +10,7 @@ use crate::kernel::time::minutes;
 use crate::leader::{Leadership, OldRows};
 
 /// Its leader deletes old runs. Nodes with the role `worker` stand for it.
-pub const WORKFLOW_MAINTENANCE: Leadership = Leadership::new("workflows");
+pub(super) const WORKFLOW_MAINTENANCE: Leadership = Leadership::new("workflows");
 /// Runs of one statement: each has a journal.
 const RUNS_MAX: u32 = 500;
 

@@ -96,6 +96,7 @@ pub mod signals;
 pub mod starter;
 mod store;
 pub mod subsystem;
+mod testing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};

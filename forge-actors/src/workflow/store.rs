@@ -46,7 +46,6 @@ pub(super) enum EndStatus {
     Completed,
     Failed,
     Cancelled,
-    Continued,
 }
 
 impl EndStatus {
@@ -55,7 +54,6 @@ impl EndStatus {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
-            Self::Continued => "continued",
         }
     }
 }
@@ -73,15 +71,12 @@ pub(super) struct ClaimedRun {
     pub(super) request: Option<RunRequest>,
     /// How it ends; its completed steps are being compensated.
     pub(super) ending: Option<EndStatus>,
-    /// Why, as JSON.
-    pub(super) error: Option<String>,
     pub(super) input: String,
     pub(super) identity: Option<String>,
     pub(super) trace: Option<String>,
     pub(super) begun_at: Timestamp,
     pub(super) deadline_at: Option<Timestamp>,
     pub(super) attributes: Option<String>,
-    pub(super) followed: bool,
     /// The clock of the database at the claim.
     pub(super) now: Timestamp,
 }
@@ -183,8 +178,6 @@ pub(super) struct End {
 pub(super) struct Ended {
     /// Another run waits for it: an event was written.
     pub(super) is_awaited: bool,
-    /// A client follows it.
-    pub(super) is_followed: bool,
 }
 
 /// Something has come for a run that this node holds.
@@ -343,7 +336,7 @@ impl WorkflowStore {
             .await?;
         let mut ended = HashMap::with_capacity(rows.len());
         for row in rows {
-            let end = Ended { is_awaited: row.try_get("is_awaited")?, is_followed: row.try_get("followed")? };
+            let end = Ended { is_awaited: row.try_get("is_awaited")? };
             ended.insert(row.try_get::<RunId, _>("id")?, end);
         }
         Ok(ends.iter().map(|end| ended.get(&end.run).copied()).collect())
@@ -634,14 +627,12 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun, Fault> {
             Some("cancelled") => Some(EndStatus::Cancelled),
             _ => None,
         },
-        error: row.try_get("error")?,
         input: row.try_get("input")?,
         identity: row.try_get("identity")?,
         trace: row.try_get("trace")?,
         begun_at: row.try_get("begun_at")?,
         deadline_at: row.try_get("deadline_at")?,
         attributes: row.try_get("attributes")?,
-        followed: row.try_get("followed")?,
         now: row.try_get("now")?,
     })
 }

@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forge_actors::app::dispatch::new_job;
 use forge_actors::app::enqueue::Enqueue;
-use forge_actors::app::{Action, CallError, Cron, Handler, Job, Kind, Mutation, Query, WireType};
+use forge_actors::app::workflow::start::{StartWorkflow, new_run};
+use forge_actors::app::{Action, CallError, Cron, Handler, Job, Kind, Mutation, Query, WireType, Workflow};
 use forge_actors::db::handle::Db;
 use forge_actors::kernel::fault::Fault;
-use forge_actors::kernel::ids::JobId;
+use forge_actors::kernel::ids::{JobId, RunId};
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::kernel::time::Timestamp;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use super::http::HttpAnswers;
 use super::jobs::{self, Dispatched, RunJobs};
 use super::node::TestNode;
 use super::watch::Watch;
+use super::workflows;
 
 /// The kinds of handler that a test can call.
 #[diagnostic::on_unimplemented(
@@ -123,6 +126,59 @@ impl TestContext {
     /// Runs the jobs whose time has come, one after the other, until none is left; see [`RunJobs`].
     pub fn run_jobs(&self) -> RunJobs<'_> {
         RunJobs::new(&self.node.jobs)
+    }
+
+    /// Starts a run of a workflow, as a handler without a caller does. It is executed beside the test.
+    ///
+    /// # Errors
+    /// `CONFLICT` when this version of the workflow is deprecated.
+    pub async fn start<H: Handler<Kind = Workflow>>(&self, message: H) -> Result<RunId, Fault> {
+        let run = new_run(&message)?;
+        Ok(self.call_internal(StartWorkflow { run }).await?.run())
+    }
+
+    /// Waits until the runs of all workflows wait, are parked or have ended. Jobs that they wait for are run by
+    /// [`run_jobs`](Self::run_jobs).
+    ///
+    /// # Errors
+    /// `TIMEOUT` after half a minute.
+    pub async fn run_workflows(&self) -> Result<(), Fault> {
+        workflows::settle(&self.node).await
+    }
+
+    /// How a run has ended.
+    ///
+    /// # Errors
+    /// [`CallError::App`] is the workflow's own error. `NOT_FOUND` when the run has not ended.
+    pub async fn outcome<H: Handler<Kind = Workflow>>(
+        &self,
+        run: RunId,
+    ) -> Result<H::Output, CallError<H::Error>> {
+        workflows::outcome::<H>(&self.node, run).await
+    }
+
+    /// Lets this time pass for what runs of workflows wait for, and for jobs that wait for their time. The
+    /// clock stays: `ctx.now()` and `now()` of the database are those of the machine.
+    ///
+    /// ```no_run
+    /// # use forge::prelude::*;
+    /// # use forge::testing::{TestContext, TestResult};
+    /// # #[forge::workflow] pub async fn trial(ctx: &WorkflowContext) -> Result<u32> { ctx.sleep(days(45)).await; Ok(1) }
+    /// # async fn example(cx: TestContext) -> TestResult {
+    /// let run = cx.start(Trial {}).await?;
+    /// cx.run_workflows().await?;
+    /// cx.advance(days(45)).await?;
+    /// cx.run_workflows().await?;
+    /// assert_eq!(cx.outcome::<Trial>(run).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn advance(&self, time: Duration) -> Result<(), Fault> {
+        self.node.jobs.advance(time).await?;
+        self.node.workflows.advance(time).await
     }
 
     /// The jobs of this handler that were dispatched in this test, finished or not.

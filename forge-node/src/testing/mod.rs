@@ -61,6 +61,7 @@ mod server;
 mod template;
 mod watch;
 mod watchdog;
+mod workflows;
 
 pub use context::{CallableFromTest, Called, TestContext, TestUser};
 pub use error::{TestError, TestResult};

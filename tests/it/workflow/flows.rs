@@ -4,7 +4,7 @@ use forge::prelude::*;
 
 /// Writes what a step has done.
 #[forge::mutation(internal)]
-pub async fn note(ctx: &MutationContext, run: RunId, entry: String) -> Result<u32> {
+pub(super) async fn note(ctx: &MutationContext, run: RunId, entry: String) -> Result<u32> {
     let insert = "INSERT INTO log (run, entry) VALUES ($1, $2)";
     sqlx::query(insert).bind(run.to_string()).bind(&entry).execute(ctx.db()).await?;
     Ok(entry.len() as u32)
@@ -12,37 +12,37 @@ pub async fn note(ctx: &MutationContext, run: RunId, entry: String) -> Result<u3
 
 /// As [`note`], from outside of any transaction.
 #[forge::action(internal)]
-pub async fn note_by_action(ctx: &ActionContext, run: RunId, entry: String) -> Result<u32> {
+pub(super) async fn note_by_action(ctx: &ActionContext, run: RunId, entry: String) -> Result<u32> {
     Ok(ctx.call(Note { run, entry }).await?)
 }
 
 /// Fails.
 #[forge::action(internal)]
-pub async fn refuse(_ctx: &ActionContext) -> Result<u32, FlowError> {
+pub(super) async fn refuse(_ctx: &ActionContext) -> Result<u32, FlowError> {
     Err(FlowError::Refused { why: "no".to_owned() })
 }
 
 #[forge::error]
-pub enum FlowError {
+pub(super) enum FlowError {
     /// It was refused.
     #[code("REFUSED", status = 409)]
     Refused { why: String },
 }
 
 #[forge::event(key = order)]
-pub struct Paid {
+pub(super) struct Paid {
     pub order: u32,
     pub amount: u32,
 }
 
 #[forge::event]
-pub struct Nudge {
+pub(super) struct Nudge {
     pub text: String,
 }
 
 /// Three steps.
 #[forge::workflow]
-pub async fn three(ctx: &WorkflowContext, times: u32) -> Result<u32> {
+pub(super) async fn three(ctx: &WorkflowContext, times: u32) -> Result<u32> {
     let run = ctx.run_id();
     let mut sum = 0;
     for time in 0..times {
@@ -58,18 +58,18 @@ pub async fn three(ctx: &WorkflowContext, times: u32) -> Result<u32> {
 }
 
 #[forge::mutation(internal)]
-pub async fn start_three(ctx: &MutationContext, times: u32) -> Result<RunId> {
+pub(super) async fn start_three(ctx: &MutationContext, times: u32) -> Result<RunId> {
     ctx.start(Three { times }).await
 }
 
 #[forge::action(internal)]
-pub async fn start_three_alone(ctx: &ActionContext, times: u32) -> Result<RunId> {
+pub(super) async fn start_three_alone(ctx: &ActionContext, times: u32) -> Result<RunId> {
     ctx.start(Three { times }).await
 }
 
 /// Waits for a payment, for an hour at most.
 #[forge::workflow]
-pub async fn payment(ctx: &WorkflowContext, order: u32) -> Result<Option<u32>> {
+pub(super) async fn payment(ctx: &WorkflowContext, order: u32) -> Result<Option<u32>> {
     ctx.step("begin", Note { run: ctx.run_id(), entry: "begin".to_owned() }).await?;
     let paid = ctx.wait_for::<Paid>(order).timeout(hours(1)).await?;
     ctx.step("end", Note { run: ctx.run_id(), entry: "end".to_owned() }).await?;
@@ -78,7 +78,7 @@ pub async fn payment(ctx: &WorkflowContext, order: u32) -> Result<Option<u32>> {
 
 /// Waits for two payments of one order.
 #[forge::workflow]
-pub async fn installments(ctx: &WorkflowContext, order: u32) -> Result<Vec<u32>> {
+pub(super) async fn installments(ctx: &WorkflowContext, order: u32) -> Result<Vec<u32>> {
     let first = ctx.wait_for::<Paid>(order).await?;
     let second = ctx.wait_for::<Paid>(order).await?;
     let both = ctx.parallel((ctx.wait_for::<Paid>(order), ctx.wait_for::<Paid>(order))).await?;
@@ -87,7 +87,7 @@ pub async fn installments(ctx: &WorkflowContext, order: u32) -> Result<Vec<u32>>
 
 /// Sleeps, and says when it was where.
 #[forge::workflow]
-pub async fn trial(ctx: &WorkflowContext) -> Result<Vec<Timestamp>> {
+pub(super) async fn trial(ctx: &WorkflowContext) -> Result<Vec<Timestamp>> {
     let began = ctx.now();
     ctx.sleep(days(45)).await;
     let slept = ctx.now();
@@ -97,45 +97,45 @@ pub async fn trial(ctx: &WorkflowContext) -> Result<Vec<Timestamp>> {
 
 /// Waits for two signals.
 #[forge::workflow]
-pub async fn nudged(ctx: &WorkflowContext) -> Result<String> {
+pub(super) async fn nudged(ctx: &WorkflowContext) -> Result<String> {
     let first = ctx.wait_for_signal::<Nudge>().await?;
     let second = ctx.wait_for_signal::<Nudge>().timeout(days(1)).await?;
     Ok(format!("{} {}", first.text, second.map_or("nothing".to_owned(), |nudge| nudge.text)))
 }
 
 #[forge::mutation(internal)]
-pub async fn begin_payment(ctx: &MutationContext, order: u32) -> Result<RunId> {
+pub(super) async fn begin_payment(ctx: &MutationContext, order: u32) -> Result<RunId> {
     ctx.start(Payment { order }).id(("payment", order)).await
 }
 
 #[forge::mutation(internal)]
-pub async fn begin_installments(ctx: &MutationContext, order: u32) -> Result<RunId> {
+pub(super) async fn begin_installments(ctx: &MutationContext, order: u32) -> Result<RunId> {
     ctx.start(Installments { order }).await
 }
 
 #[forge::action(internal)]
-pub async fn begin_trial(ctx: &ActionContext) -> Result<RunId> {
+pub(super) async fn begin_trial(ctx: &ActionContext) -> Result<RunId> {
     ctx.start(Trial {}).await
 }
 
 #[forge::action(internal)]
-pub async fn begin_nudged(ctx: &ActionContext) -> Result<RunId> {
+pub(super) async fn begin_nudged(ctx: &ActionContext) -> Result<RunId> {
     ctx.start(Nudged {}).id("nudged").with_signal(Nudge { text: "now".to_owned() }).await
 }
 
 #[forge::mutation(internal)]
-pub async fn pay(ctx: &MutationContext, order: u32, amount: u32) -> Result<bool> {
+pub(super) async fn pay(ctx: &MutationContext, order: u32, amount: u32) -> Result<bool> {
     ctx.emit(Paid { order, amount }).once(&amount.to_string()).await
 }
 
 #[forge::mutation(internal)]
-pub async fn nudge_run(ctx: &MutationContext, run: RunId, text: String) -> Result<bool> {
+pub(super) async fn nudge_run(ctx: &MutationContext, run: RunId, text: String) -> Result<bool> {
     ctx.signal(run, Nudge { text }).await
 }
 
 /// Three steps to be taken back, then a failure.
 #[forge::workflow]
-pub async fn saga(ctx: &WorkflowContext, fails: bool) -> Result<u32, FlowError> {
+pub(super) async fn saga(ctx: &WorkflowContext, fails: bool) -> Result<u32, FlowError> {
     let run = ctx.run_id();
     let undo = move |entry: &str| Note { run, entry: format!("undo {entry}") };
     let write = move |entry: &str| Note { run, entry: entry.to_owned() };
@@ -156,13 +156,13 @@ pub async fn saga(ctx: &WorkflowContext, fails: bool) -> Result<u32, FlowError> 
 }
 
 #[forge::action(internal)]
-pub async fn begin_saga(ctx: &ActionContext, fails: bool) -> Result<RunId> {
+pub(super) async fn begin_saga(ctx: &ActionContext, fails: bool) -> Result<RunId> {
     ctx.start(Saga { fails }).await
 }
 
 /// Races a payment against a pause.
 #[forge::workflow]
-pub async fn race(ctx: &WorkflowContext, order: u32) -> Result<String> {
+pub(super) async fn race(ctx: &WorkflowContext, order: u32) -> Result<String> {
     let raced = ctx.race((ctx.wait_for::<Paid>(order), async {
         ctx.sleep(hours(1)).await;
         ctx.step("late", Note { run: ctx.run_id(), entry: "late".to_owned() }).await
@@ -177,7 +177,7 @@ pub async fn race(ctx: &WorkflowContext, order: u32) -> Result<String> {
 
 /// Doubles numbers, side by side.
 #[forge::workflow]
-pub async fn doubles(ctx: &WorkflowContext, count: u32) -> Result<u32> {
+pub(super) async fn doubles(ctx: &WorkflowContext, count: u32) -> Result<u32> {
     let doubled = ctx
         .join_all((0..count).map(|number| ctx.step("double", move || async move { Ok(number * 2) })))
         .await?;
@@ -185,18 +185,18 @@ pub async fn doubles(ctx: &WorkflowContext, count: u32) -> Result<u32> {
 }
 
 #[forge::action(internal)]
-pub async fn begin_race(ctx: &ActionContext, order: u32) -> Result<RunId> {
+pub(super) async fn begin_race(ctx: &ActionContext, order: u32) -> Result<RunId> {
     ctx.start(Race { order }).await
 }
 
 #[forge::action(internal)]
-pub async fn begin_doubles(ctx: &ActionContext, count: u32) -> Result<RunId> {
+pub(super) async fn begin_doubles(ctx: &ActionContext, count: u32) -> Result<RunId> {
     ctx.start(Doubles { count }).await
 }
 
 /// Fails with its own error, or ends with twice the number.
 #[forge::workflow]
-pub async fn double_or_fail(ctx: &WorkflowContext, number: u32) -> Result<u32, FlowError> {
+pub(super) async fn double_or_fail(ctx: &WorkflowContext, number: u32) -> Result<u32, FlowError> {
     ctx.sleep(secs(3_600)).await;
     if number == 13 {
         return Err(FlowError::Refused { why: "unlucky".to_owned() });
@@ -205,13 +205,13 @@ pub async fn double_or_fail(ctx: &WorkflowContext, number: u32) -> Result<u32, F
 }
 
 #[forge::job]
-pub async fn triple(_ctx: &JobContext, number: u32) -> Result<u32> {
+pub(super) async fn triple(_ctx: &JobContext, number: u32) -> Result<u32> {
     Ok(number * 3)
 }
 
 /// Waits for a child, for one that fails, and for a job.
 #[forge::workflow]
-pub async fn family(ctx: &WorkflowContext) -> Result<Vec<String>> {
+pub(super) async fn family(ctx: &WorkflowContext) -> Result<Vec<String>> {
     let child = ctx.run_child(DoubleOrFail { number: 4 }).await?;
     let failed = match ctx.run_child(DoubleOrFail { number: 13 }).await {
         Err(CallError::App(FlowError::Refused { why })) => why,
@@ -223,13 +223,13 @@ pub async fn family(ctx: &WorkflowContext) -> Result<Vec<String>> {
 }
 
 #[forge::action(internal)]
-pub async fn begin_family(ctx: &ActionContext) -> Result<RunId> {
+pub(super) async fn begin_family(ctx: &ActionContext) -> Result<RunId> {
     ctx.start(Family {}).await
 }
 
 /// Goes on as a new run until nothing is left.
 #[forge::workflow]
-pub async fn countdown(ctx: &WorkflowContext, left: u32) -> Result<String> {
+pub(super) async fn countdown(ctx: &WorkflowContext, left: u32) -> Result<String> {
     ctx.step("note", Note { run: ctx.run_id(), entry: left.to_string() }).await?;
     if left > 0 {
         return ctx.continue_as_new(Countdown { left: left - 1 });
@@ -238,13 +238,13 @@ pub async fn countdown(ctx: &WorkflowContext, left: u32) -> Result<String> {
 }
 
 #[forge::action(internal)]
-pub async fn begin_countdown(ctx: &ActionContext, left: u32) -> Result<RunId> {
+pub(super) async fn begin_countdown(ctx: &ActionContext, left: u32) -> Result<RunId> {
     ctx.start(Countdown { left }).id("countdown").await
 }
 
 /// Writes in a transaction that also records the step.
 #[forge::workflow]
-pub async fn reserve(ctx: &WorkflowContext) -> Result<Int64> {
+pub(super) async fn reserve(ctx: &WorkflowContext) -> Result<Int64> {
     let run = ctx.run_id();
     let id = ctx
         .tx_step("reserve", async |tx| {
@@ -267,6 +267,6 @@ pub async fn reserve(ctx: &WorkflowContext) -> Result<Int64> {
 }
 
 #[forge::action(internal)]
-pub async fn begin_reserve(ctx: &ActionContext) -> Result<RunId> {
+pub(super) async fn begin_reserve(ctx: &ActionContext) -> Result<RunId> {
     ctx.start(Reserve {}).await
 }

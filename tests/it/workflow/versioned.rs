@@ -4,7 +4,7 @@ use forge::prelude::*;
 
 /// The newest version.
 #[forge::workflow(version = 2)]
-pub async fn flow(ctx: &WorkflowContext, id: u32) -> Result<String> {
+pub(super) async fn flow(ctx: &WorkflowContext, id: u32) -> Result<String> {
     let first = ctx.step("first", || async { Ok("first".to_owned()) }).await?;
     ctx.sleep(days(1)).await;
     let second = ctx
@@ -15,7 +15,7 @@ pub async fn flow(ctx: &WorkflowContext, id: u32) -> Result<String> {
 
 /// The version before.
 #[forge::workflow(version = 1, deprecated, name = "versioned.flow")]
-pub async fn flow_v1(ctx: &WorkflowContext, id: u32) -> Result<String> {
+pub(super) async fn flow_v1(ctx: &WorkflowContext, id: u32) -> Result<String> {
     let _ = id;
     let first = ctx.step("first", || async { Ok("first".to_owned()) }).await?;
     ctx.sleep(days(1)).await;
@@ -24,37 +24,37 @@ pub async fn flow_v1(ctx: &WorkflowContext, id: u32) -> Result<String> {
 }
 
 #[forge::action(internal)]
-pub async fn begin_versioned(ctx: &ActionContext, id: u32) -> Result<RunId> {
+pub(super) async fn begin_versioned(ctx: &ActionContext, id: u32) -> Result<RunId> {
     ctx.start(Flow { id }).await
 }
 
 #[forge::workflow]
-pub async fn renamed(ctx: &WorkflowContext, id: u32) -> Result<String> {
+pub(super) async fn renamed(ctx: &WorkflowContext, id: u32) -> Result<String> {
     let _ = id;
     ctx.step("erste", || async { Ok("first".to_owned()) }).await
 }
 
 #[forge::workflow]
-pub async fn reordered(ctx: &WorkflowContext, id: u32) -> Result<String> {
+pub(super) async fn reordered(ctx: &WorkflowContext, id: u32) -> Result<String> {
     let _ = id;
     ctx.sleep(days(1)).await;
     ctx.step("first", || async { Ok("first".to_owned()) }).await
 }
 
 #[forge::workflow]
-pub async fn retyped(ctx: &WorkflowContext, id: u32) -> Result<u32> {
+pub(super) async fn retyped(ctx: &WorkflowContext, id: u32) -> Result<u32> {
     let _ = id;
     ctx.step("first", || async { Ok(1_u32) }).await
 }
 
 #[forge::workflow]
-pub async fn shortened(_ctx: &WorkflowContext, id: u32) -> Result<u32> {
+pub(super) async fn shortened(_ctx: &WorkflowContext, id: u32) -> Result<u32> {
     Ok(id)
 }
 
 /// Has one step more than its version 1, another name for a step, and another argument.
 #[forge::workflow(version = 2)]
-pub async fn migrated(ctx: &WorkflowContext, number: u32) -> Result<String> {
+pub(super) async fn migrated(ctx: &WorkflowContext, number: u32) -> Result<String> {
     let added = ctx.step("added", || async { Ok("executed".to_owned()) }).await?;
     let renamed = ctx.step("renamed", || async { Ok("executed".to_owned()) }).await?;
     ctx.sleep(days(1)).await;

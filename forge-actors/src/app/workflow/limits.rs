@@ -31,5 +31,3 @@ pub(crate) const RETRY_IN_MEMORY_MAX: Duration = secs(2);
 pub(crate) const INFRASTRUCTURE_PATIENCE: Duration = minutes(10);
 /// A wait that is over within this time does not leave memory.
 pub(crate) const SHORT_WAIT: Duration = millis(100);
-/// Failed attempts of a step that are kept.
-pub(crate) const FAILURES_KEPT_MAX: usize = 20;

@@ -1,5 +1,6 @@
 //! One activation of a run, as the steps of its function see it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -223,7 +224,7 @@ impl ActiveRun {
     pub fn take_compensations(&self) -> Vec<Compensation> {
         self.with(|progress| {
             let mut compensations = std::mem::take(&mut progress.compensations);
-            compensations.sort_by(|one, other| other.order.cmp(&one.order));
+            compensations.sort_by_key(|compensation| Reverse(compensation.order));
             let is_open = |compensation: &Compensation| {
                 !progress.journal.get(&compensation.position).is_some_and(JournalEntry::is_finished)
             };
@@ -232,7 +233,7 @@ impl ActiveRun {
         })
     }
 
-    pub(super) fn with<T>(&self, use_it: impl FnOnce(&mut Progress) -> T) -> T {
+    fn with<T>(&self, use_it: impl FnOnce(&mut Progress) -> T) -> T {
         self.progress.take_part(|progress| Some(use_it(progress))).expect("the slot is filled at its making")
     }
 

@@ -132,14 +132,10 @@ impl<K: Kind> Ctx<K> {
         H: Handler,
         H::Kind: StartableFrom<K>,
     {
-        let run = message.to_json().map_err(Fault::from).and_then(|json| {
-            let input = String::from_utf8(json).map_err(Fault::internal)?;
-            NewRun::of(&H::META, input)
-        });
         Start {
             ctx: self,
             place: H::Kind::place(self),
-            run,
+            run: new_run(&message),
             attributes: serde_json::Map::new(),
             policy: ParentPolicy::Cancel,
             write: <H::Kind as StartableFrom<K>>::start,
@@ -259,6 +255,16 @@ impl<'a, H: 'a, K: Kind> IntoFuture for Start<'a, H, K> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { Ok(self.outcome().await?.run()) })
     }
+}
+
+/// The run that executes the workflow of `message`.
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE` when the arguments are larger than the workflow's `input_max`; `CONFLICT` when this
+/// version is deprecated.
+pub fn new_run<H: Handler>(message: &H) -> Result<NewRun> {
+    let input = String::from_utf8(message.to_json()?).map_err(Fault::internal)?;
+    NewRun::of(&H::META, input)
 }
 
 /// The payload of an event, as JSON.

@@ -27,6 +27,6 @@ SET status = 'running', owner_id = $1, claim = run.claim + 1, begun_at = coalesc
 FROM due
 WHERE run.id = due.id
 RETURNING run.id, run.workflow, run.version, run.claim, run.wakes, run.request::text AS request,
-          run.ending::text AS ending, run.error::text AS error, run.input::text AS input,
+          run.ending::text AS ending, run.input::text AS input,
           run.identity::text AS identity, run.trace, run.begun_at, run.deadline_at, run.attributes::text AS attributes,
-          run.followed, clock_timestamp() AS now
+          clock_timestamp() AS now

@@ -33,4 +33,4 @@ WITH owner AS MATERIALIZED (
     WHERE parent_id IS NOT NULL OR awaited
     RETURNING id
 )
-SELECT id, parent_id IS NOT NULL OR awaited AS is_awaited, followed FROM ended
+SELECT id, parent_id IS NOT NULL OR awaited AS is_awaited FROM ended

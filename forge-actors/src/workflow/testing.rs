@@ -1,0 +1,72 @@
+//! What tests of applications do with workflows: wait until nothing is to be done, and let time pass.
+
+use std::time::Duration;
+
+use super::Workflows;
+use super::messages::{ClaimerMessage, RouterMessage};
+use crate::app::error::{AppError, CallError};
+use crate::app::handler::Handler;
+use crate::app::job_failure::JobFailure;
+use crate::app::wire_type::WireType;
+use crate::app::workflow::store::RunEnd;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::RunId;
+use crate::kernel::time::millis;
+
+/// Between two looks whether runs are still executed.
+const LOOK_EVERY: Duration = millis(2);
+
+impl Workflows {
+    /// Waits until no run is executed and none is due: all of them wait, are parked or have ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn settle(&self) -> Result<(), Fault> {
+        loop {
+            let unsettled: i64 = sqlx::query_scalar(include_str!("sql/count_unsettled.sql"))
+                .fetch_one(&self.shared.database.writer())
+                .await?;
+            if unsettled == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Lets this time pass for all runs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn advance(&self, time: Duration) -> Result<(), Fault> {
+        sqlx::query(include_str!("sql/advance_runs.sql"))
+            .bind(time.as_secs_f64())
+            .execute(&self.shared.database.writer())
+            .await?;
+        self.shared.claimer.notify(ClaimerMessage::RunReady);
+        self.shared.router.notify(RouterMessage::EventsReady);
+        Ok(())
+    }
+
+    /// How a run of `H` has ended; `None` while it has not.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such run.
+    pub async fn end_of<H: Handler>(
+        &self,
+        run: RunId,
+    ) -> Result<Option<Result<H::Output, CallError<H::Error>>>, Fault> {
+        Ok(match self.shared.store.find_run_end(run).await? {
+            None => None,
+            Some(RunEnd::Completed(json)) => {
+                Some(Ok(H::Output::from_json(json.as_bytes()).map_err(Fault::internal)?))
+            }
+            Some(RunEnd::Failed(json)) => {
+                let failure: JobFailure = serde_json::from_str(&json).map_err(Fault::internal)?;
+                Some(Err(match H::Error::from_wire(&failure.code, failure.details.as_ref()) {
+                    Some(own) if failure.is_own => CallError::App(own),
+                    _ => CallError::Fault(failure.into()),
+                }))
+            }
+        })
+    }
+}
