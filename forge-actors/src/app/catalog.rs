@@ -18,7 +18,7 @@ use crate::app::kind::Kind;
 use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
 use crate::app::workflow::MigrationRegistration;
-use crate::app::workflow::limits::RUN_RESULT_BYTES_MAX;
+use crate::app::workflow_run::limits::RUN_RESULT_BYTES_MAX;
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{AppCode, Fault};
 use crate::kernel::integer::Int53;
@@ -304,6 +304,9 @@ fn workflow_migrations(
     for migration in inventory::iter::<MigrationRegistration> {
         let MigrationRegistration { meta, from, to, file, line, .. } = migration;
         let workflow = meta.wire_name();
+        if !workflows.keys().any(|(name, _)| *name == workflow) {
+            continue;
+        }
         let place = format!("{file}:{line}");
         if from >= to || !workflows.contains_key(&(workflow.clone(), *to)) {
             return Err(CatalogError::Migration { workflow, from: *from, to: *to, place });

@@ -26,7 +26,7 @@ use crate::app::log::{Log, Metrics};
 use crate::app::new_job::{InsertJob, NewJob};
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
-use crate::app::workflow::new_run::StartRun;
+use crate::app::workflow_run::new_run::StartRun;
 use crate::db::handle::Db;
 use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::Fault;

@@ -3,12 +3,11 @@
 use futures::future::BoxFuture;
 
 use crate::app::call::CallableFrom;
-use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, WorkflowContext};
+use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::error::Result;
 use crate::app::job_handle::follower;
-use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};
+use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
 use crate::app::new_job::{DispatchOutcome, NewJob};
-use crate::app::workflow::dispatch_step;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::kernel::invocation::Identity;
@@ -70,23 +69,6 @@ impl DispatchableFrom<Self> for Job {
 
     fn enqueue_all(ctx: &JobContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
         Box::pin(enqueue_many_alone(ctx, jobs))
-    }
-}
-
-/// In a workflow each dispatch is a step.
-impl DispatchableFrom<Workflow> for Job {
-    fn enqueue(ctx: &WorkflowContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
-        Box::pin(dispatch_step(ctx, job))
-    }
-
-    fn enqueue_all(ctx: &WorkflowContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
-        Box::pin(async move {
-            let mut ids = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                ids.push(dispatch_step(ctx, job).await?.job());
-            }
-            Ok(ids)
-        })
     }
 }
 

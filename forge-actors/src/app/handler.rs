@@ -35,7 +35,7 @@ use crate::app::error::AppError;
 use crate::app::job::JobMeta;
 use crate::app::kind::KindName;
 use crate::app::wire_type::WireType;
-use crate::app::workflow::WorkflowMeta;
+use crate::app::workflow_run::WorkflowMeta;
 use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits;

@@ -24,7 +24,7 @@ use crate::app::cron::CronRun;
 use crate::app::error::Result;
 use crate::app::job::{ResultOfEffect, RunningAttempt};
 use crate::app::log::KeepLines;
-use crate::app::workflow::ActiveRun;
+use crate::app::workflow_run::ActiveRun;
 use crate::db::handle::Db;
 use crate::kernel::time::Timestamp;
 

@@ -61,6 +61,7 @@ pub mod validated;
 mod wire_shape;
 pub mod wire_type;
 pub mod workflow;
+pub mod workflow_run;
 
 pub use crate::db::transaction::Isolation;
 pub use application::App;

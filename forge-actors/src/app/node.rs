@@ -19,7 +19,7 @@ use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::node::{ApplicationInfo, NodeInfo, WorkerInfo};
 use crate::kernel::time::Timestamp;
 use crate::subsystem::{NodeStats, SubsystemEntry};
-use crate::supervise::{ActorInfo, Event, Tree};
+use crate::supervise::{ActorInfo, LifecycleEvent, Tree};
 
 /// A node's report that is older than this is not shown.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(5);
@@ -165,7 +165,7 @@ pub struct NodeReport {
     /// Its actors, parents before children.
     pub actors: Vec<ActorInfo>,
     /// The newest events of its actors, oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<LifecycleEvent>,
     /// How busy the node is. Its name on the wire is that of the version before, so that nodes of both
     /// versions read each other's reports.
     #[serde(rename = "vitals")]

@@ -30,7 +30,7 @@ use super::config::CronConfig;
 use super::run_job::RunJob;
 use super::signals;
 use super::state::{CronPlan, CronSkipReason, OpenRuns, PlannedRun, RunStart, TIMES_MAX, jitter_of};
-use super::store::{self, CodeCron, DueCron, EndedCronRun, NewRun, OpenRun, RunKey};
+use super::store::{self, CodeCron, DueCron, EndedCronRun, NewCronRun, OpenRun, RunKey};
 use super::timetable::Timetable;
 
 /// Its leader dispatches the runs. Nodes with the role `worker` stand for it.
@@ -89,7 +89,7 @@ struct Dispatched {
 /// What one transaction is about to write.
 #[derive(Default)]
 struct CronBatch {
-    runs: Vec<NewRun>,
+    runs: Vec<NewCronRun>,
     /// Runs that have waited.
     started: Vec<(RunKey, JobId)>,
     /// Jobs of runs, by their run.
@@ -333,7 +333,7 @@ impl CronBatch {
         };
         signals::times(&cron.handler, outcome, planned.times as u64);
         let job = starts.then(|| job(cron, table, planned.scheduled_at, planned.catch_up));
-        self.runs.push(NewRun { cron: cron.id, planned, job: job.as_ref().map(|job| job.job.id) });
+        self.runs.push(NewCronRun { cron: cron.id, planned, job: job.as_ref().map(|job| job.job.id) });
         self.jobs.extend(job.map(|job| (key, job)));
     }
 }

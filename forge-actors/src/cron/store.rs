@@ -76,7 +76,7 @@ pub(super) struct DueCron {
 }
 
 /// A run that is about to be written.
-pub(super) struct NewRun {
+pub(super) struct NewCronRun {
     pub(super) cron: CronId,
     pub(super) planned: PlannedRun,
     /// The job, when it starts now.
@@ -179,7 +179,7 @@ fn run_key(row: &PgRow) -> Result<RunKey, Fault> {
 }
 
 /// Writes runs. Returns those that had no row before: only they may start.
-pub(super) async fn insert_runs(db: &Db, epoch: i64, runs: &[NewRun]) -> Result<Vec<RunKey>, Fault> {
+pub(super) async fn insert_runs(db: &Db, epoch: i64, runs: &[NewCronRun]) -> Result<Vec<RunKey>, Fault> {
     let planned = || runs.iter().map(|run| &run.planned);
     let status = |run: &PlannedRun| match run.start {
         RunStart::Now => "dispatched",

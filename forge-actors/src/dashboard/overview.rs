@@ -13,7 +13,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::node::{ApplicationInfo, NodeInfo, NodeState};
 use crate::kernel::time::{Timestamp, fractional_millis};
 use crate::subsystem::NodeStats;
-use crate::supervise::{Event, EventKind};
+use crate::supervise::{EventKind, LifecycleEvent};
 use crate::telemetry::store;
 
 /// Events of the feed.
@@ -132,7 +132,7 @@ fn feed(reports: &[Arc<NodeReport>]) -> Vec<ActorEvent> {
 }
 
 /// Clients come and go all the time; the other events would be hard to find among them.
-fn is_coming_and_going(event: &Event) -> bool {
+fn is_coming_and_going(event: &LifecycleEvent) -> bool {
     event.path.contains("/sessions/")
         && matches!(event.kind, EventKind::Started | EventKind::Stopped { killed: false })
 }

@@ -78,8 +78,8 @@ use crate::app::dispatch::job_of;
 use crate::app::job::{JobHandler, RunningAttempt};
 use crate::app::new_job::NewJob;
 use crate::app::secret::names_only;
-use crate::app::workflow::ActiveRun;
 use crate::app::workflow::saga::CompensationEnd;
+use crate::app::workflow_run::ActiveRun;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -279,9 +279,10 @@ impl Functions {
         attempt::run(&self.shared, runner, invocation, running, held, interrupted).await
     }
 
-    /// Executes the function of a workflow, in the present task, which [`spawn_attempts`](Self::spawn_attempts)
-    /// has spawned, until it ends, only waits, or `interrupted` completes. `registration` is its version of
-    /// the workflow, `runner` the actor below which a panic is recorded.
+    /// Executes the function of a workflow, in the present task, which
+    /// [`spawn_attempts`](Self::spawn_attempts) has spawned, until it ends, only waits, or `interrupted`
+    /// completes. `registration` is its version of the workflow, `runner` the actor below which a panic is
+    /// recorded.
     pub async fn workflow(
         &self,
         runner: &'static ActorPath,

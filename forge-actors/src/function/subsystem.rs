@@ -14,7 +14,7 @@ use crate::app::job_end::AwaitJobEnd;
 use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
-use crate::app::workflow::new_run::StartRun;
+use crate::app::workflow_run::new_run::StartRun;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::integer::Int53;

@@ -108,7 +108,7 @@ impl Jobs {
 
     async fn claim_next(&self) -> Result<Option<JobRecord>, Fault> {
         let shared = &self.shared;
-        shared.store.promote().await?;
+        let promoted = shared.store.promote().await?;
         let size = ClaimSize { limit: 1, begin: 1, bytes_max: 1 };
         let claimant = Claimant {
             node: shared.node,
@@ -118,7 +118,8 @@ impl Jobs {
             limited: &[],
             needing: &[],
         };
-        for queue in shared.queues() {
+        // Those of Forge's own jobs are found as polls find them.
+        for queue in shared.queues().into_iter().chain(promoted.waiting) {
             let claimed = shared.store.claim(&queue, claimant, size).await?;
             if let Some(record) = claimed.records.into_iter().next() {
                 return Ok(Some(record));

@@ -18,7 +18,7 @@ use crate::kernel::time::Timestamp;
 /// A step in the life of an actor, as the journal keeps it.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct LifecycleEvent {
     /// Counts from 1 without gaps.
     pub seq: u64,
     /// When the step was recorded.
@@ -110,18 +110,18 @@ pub struct Since<T> {
 
 /// The two rings of one node.
 #[derive(Debug)]
-pub struct Journal {
-    events: Ring<Event>,
+pub struct ActorJournal {
+    events: Ring<LifecycleEvent>,
     crashes: Ring<Crash>,
 }
 
-impl Default for Journal {
+impl Default for ActorJournal {
     fn default() -> Self {
         Self { events: Ring::new(), crashes: Ring::new() }
     }
 }
 
-impl Journal {
+impl ActorJournal {
     /// Records a crash and returns its number. Public because handlers, which are not actors, record their
     /// panics here too.
     pub fn record_crash(&self, crash: Crash) -> u64 {
@@ -129,7 +129,7 @@ impl Journal {
     }
 
     pub(super) fn record(&self, path: &str, kind: EventKind) {
-        self.events.push(|seq| Event { seq, at: chrono::Utc::now(), path: path.to_owned(), kind });
+        self.events.push(|seq| LifecycleEvent { seq, at: chrono::Utc::now(), path: path.to_owned(), kind });
     }
 
     /// Crashes with a number above `seq`.
@@ -138,7 +138,7 @@ impl Journal {
     }
 
     /// Events with a number above `seq`.
-    pub fn events_since(&self, seq: u64) -> Since<Event> {
+    pub fn events_since(&self, seq: u64) -> Since<LifecycleEvent> {
         self.events.since(seq)
     }
 
@@ -155,7 +155,7 @@ impl Journal {
 
     /// Waits until there is an event with a number above `seq`, then returns
     /// [`events_since`](Self::events_since) `seq`.
-    pub async fn events_after(&self, seq: u64) -> Since<Event> {
+    pub async fn events_after(&self, seq: u64) -> Since<LifecycleEvent> {
         self.events.after(seq).await
     }
 }

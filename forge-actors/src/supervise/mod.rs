@@ -82,7 +82,7 @@ pub use duty::{
     Duty, DutyInfo, DutyOutcome, DutyRun, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule,
 };
 pub use dynamic::{ChildError, Children};
-pub use journal::{Crash, Event, EventKind, Journal, Since};
+pub use journal::{ActorJournal, Crash, EventKind, LifecycleEvent, Since};
 pub use launch::{StartCut, StartError};
 pub use never::Never;
 pub use panic::{Panic, catch_unwind};

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::address::Address;
 use super::duty::{DutyInfo, PeriodicStatus};
 use super::entry::TreeEntry;
-use super::journal::{Crash, EventKind, Journal};
+use super::journal::{ActorJournal, Crash, EventKind};
 use super::spec::Strategy;
 use super::supervisor::SupervisorCommand;
 use super::work::CurrentWork;
@@ -28,7 +28,7 @@ pub struct Tree {
     entries: DashMap<Arc<str>, Arc<TreeEntry>>,
     /// How many paths were ever entered.
     entered: AtomicU64,
-    journal: Journal,
+    journal: ActorJournal,
 }
 
 impl Tree {
@@ -38,7 +38,7 @@ impl Tree {
     }
 
     /// What happened to the actors: lifecycle events and crashes.
-    pub fn journal(&self) -> &Journal {
+    pub fn journal(&self) -> &ActorJournal {
         &self.journal
     }
 

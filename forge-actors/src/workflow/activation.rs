@@ -1,5 +1,6 @@
 //! One activation of a run, from its claim until it leaves this node.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,12 +13,12 @@ use super::signals;
 use super::store::{ClaimedRun, End, EndStatus, Leave, RunRequest};
 use crate::app::Registration;
 use crate::app::job_failure::{CANCELLED, JobFailure};
-use crate::app::workflow::journal::JournalEntry;
 use crate::app::workflow::migration::JournalContents;
-use crate::app::workflow::run::RunProgress;
 use crate::app::workflow::saga::CompensationEnd;
-use crate::app::workflow::store::Activation as RunActivation;
 use crate::app::workflow::{ActiveRun, MigrationRegistration};
+use crate::app::workflow_run::journal::JournalEntry;
+use crate::app::workflow_run::run::RunProgress;
+use crate::app::workflow_run::store::ActivationStart;
 use crate::function::FunctionEnd;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
@@ -48,7 +49,8 @@ impl Activation {
             Ok(()) => self.claimed = None,
             Err(fault) => {
                 let error = error_chain(&fault);
-                tracing::warn!(run = %claimed.id, handler = %claimed.workflow, error, "activation failed; the run is claimed again");
+                let (run, handler) = (claimed.id, &claimed.workflow);
+                tracing::warn!(%run, handler, error, "activation failed; the run is claimed again");
             }
         }
     }
@@ -142,7 +144,8 @@ async fn migrate(
     if !shared.store.migrate(lease, claimed, migration.to, &input, &before, &migrated.entries).await? {
         return Ok(None);
     }
-    tracing::info!(run = %claimed.id, handler = %claimed.workflow, from = migration.from, to = migration.to, "run migrated");
+    let (run, handler, from, to) = (claimed.id, &claimed.workflow, migration.from, migration.to);
+    tracing::info!(%run, handler, from, to, "run migrated");
     (claimed.version, claimed.input) = (migration.to, input);
     Ok(Some(migrated.entries))
 }
@@ -182,7 +185,8 @@ async fn leave(
         Ok(None) => tracing::debug!(run = %claimed.id, "a run that left was not held any more"),
         Err(fault) => {
             let error = error_chain(&fault);
-            tracing::error!(run = %claimed.id, handler = %claimed.workflow, error, "a run could not leave; it is claimed again when the lease ends");
+            let (run, handler) = (claimed.id, &claimed.workflow);
+            tracing::error!(%run, handler, error, "a run could not leave; it is claimed again later");
         }
     }
 }
@@ -211,7 +215,7 @@ impl ActiveActivation {
         registration: &'static Registration,
     ) -> Self {
         let held = HeldRun::new(Arc::clone(shared), &claimed);
-        let activation = RunActivation {
+        let activation = ActivationStart {
             id: claimed.id,
             workflow: claimed.workflow.clone(),
             version: claimed.version,
@@ -237,14 +241,17 @@ impl ActiveActivation {
 
     async fn run(mut self) -> Result<(), Fault> {
         let invocation = self.invocation()?;
-        let timer = self.watch_deadline();
         let end = {
             let functions = &self.shared.functions;
             let run = Arc::clone(&self.run);
             let lost = lost(self.stop.clone());
-            functions.workflow(&WORKFLOWS, self.registration, invocation.clone(), run, lost).await
+            let execution = functions.workflow(&WORKFLOWS, self.registration, invocation.clone(), run, lost);
+            tokio::select! {
+                biased;
+                end = execution => end,
+                never = self.time_out() => match never {},
+            }
         };
-        drop(timer);
         signals::activation_ended(&self.claimed.workflow, self.began.elapsed());
         let stop = *self.stop.borrow();
         match stop {
@@ -344,7 +351,14 @@ impl ActiveActivation {
 
     async fn diverged(&self, progress: &RunProgress) -> Result<(), Fault> {
         let Some(divergence) = &progress.divergence else { return Ok(()) };
-        tracing::error!(run = %self.claimed.id, handler = %self.claimed.workflow, version = self.claimed.version, %divergence, "the code does not fit the journal of the run; it is parked");
+        let ClaimedRun { id, workflow, version, .. } = &self.claimed;
+        tracing::error!(
+            run = %id,
+            handler = %workflow,
+            version,
+            %divergence,
+            "the code does not fit the journal of the run; it is parked"
+        );
         signals::diverged(&self.claimed.workflow);
         let fault = Fault::new(Code::Conflict, divergence.to_string())
             .with_details(serde_json::to_value(divergence).map_err(Fault::internal)?);
@@ -402,7 +416,15 @@ impl ActiveActivation {
                     return Ok(());
                 }
                 CompensationEnd::Failed { name, fault } => {
-                    tracing::error!(run = %self.claimed.id, handler = %self.claimed.workflow, step = name, error = error_chain(&fault), "compensation failed; a person has to retry or skip it");
+                    let (run, handler) = (self.claimed.id, &self.claimed.workflow);
+                    let error = error_chain(&fault);
+                    tracing::error!(
+                        %run,
+                        handler,
+                        step = name,
+                        error,
+                        "compensation failed; a person has to retry or skip it"
+                    );
                     signals::compensation_failed(&self.claimed.workflow);
                     self.leave("compensation_failed", &progress, None, false).await;
                     return Ok(());
@@ -456,16 +478,16 @@ impl ActiveActivation {
     }
 
     /// Stops the run when its time limit passes.
-    fn watch_deadline(&self) -> Option<AbortOnDrop> {
-        let deadline_at = self.claimed.deadline_at.filter(|_| self.claimed.ending.is_none())?;
-        let left = (deadline_at - self.claimed.now).to_std().unwrap_or_default();
-        let (shared, run, claim) = (Arc::clone(&self.shared), self.claimed.id, self.claimed.claim);
-        Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+    async fn time_out(&self) -> Infallible {
+        if let Some(deadline_at) = self.claimed.deadline_at.filter(|_| self.claimed.ending.is_none()) {
+            let left = (deadline_at - self.claimed.now).to_std().unwrap_or_default();
             tokio::time::sleep(left).await;
-            if let Some(entry) = shared.active.get(&run).filter(|entry| entry.claim == claim) {
+            let entry = self.shared.active.get(&self.claimed.id);
+            if let Some(entry) = entry.filter(|entry| entry.claim == self.claimed.claim) {
                 entry.stop_for(StopReason::TimedOut);
             }
-        })))
+        }
+        std::future::pending().await
     }
 
     fn invocation(&self) -> Result<Invocation, Fault> {
@@ -484,8 +506,6 @@ impl ActiveActivation {
         })
     }
 }
-
-type AbortOnDrop = tokio_util::task::AbortOnDropHandle<()>;
 
 fn cancelled() -> Result<String, Fault> {
     let failure = JobFailure {

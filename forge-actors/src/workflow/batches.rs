@@ -5,8 +5,8 @@
 //!      └──────────────────────────────────────────────otherwise──▶ gathered ──▶ the next write takes them all
 //! ```
 //!
-//! A lone row waits for nobody. Two writes are under way at most, each by one connection: the busier the node,
-//! the larger the batches.
+//! A lone row waits for nobody. Two writes are under way at most, each by one connection: the busier the
+//! node, the larger the batches.
 //!
 //! Invariants
 //! - A row is answered after the commit that wrote it, with what the database said about that row.
@@ -68,7 +68,7 @@ pub(super) enum BatchMessage {
 
 type Answer<W> = Result<Option<<W as WriteRows>::Written>, Fault>;
 
-struct Gathered<W: WriteRows> {
+struct GatheredRow<W: WriteRows> {
     row: W::Row,
     reply: oneshot::Sender<Answer<W>>,
 }
@@ -79,7 +79,7 @@ pub(super) struct Batches<W: WriteRows> {
     /// Has a permit for each write that may begin.
     lanes: Semaphore,
     /// Put by those who submit; taken by the writer, which is woken with a message.
-    gathered: MergeSlot<VecDeque<Gathered<W>>>,
+    gathered: MergeSlot<VecDeque<GatheredRow<W>>>,
     address: Address<BatchMessage>,
 }
 
@@ -110,7 +110,7 @@ impl<W: WriteRows> Batches<W> {
         }
         let (reply, answer) = oneshot::channel();
         self.gathered.put(|gathered| {
-            gathered.get_or_insert_default().push_back(Gathered { row, reply });
+            gathered.get_or_insert_default().push_back(GatheredRow { row, reply });
         });
         self.address.notify(BatchMessage::Proceed);
         answer.await.unwrap_or_else(|_| {
@@ -118,7 +118,7 @@ impl<W: WriteRows> Batches<W> {
         })
     }
 
-    fn take_batch(&self) -> Vec<Gathered<W>> {
+    fn take_batch(&self) -> Vec<GatheredRow<W>> {
         let batch = self.gathered.take_part(|gathered| {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while batch.len() < BATCH_MAX

@@ -1,14 +1,14 @@
 //! The claimer: claims runs that are due, as many as there are places, and starts an actor for each.
 //!
-//! New runs, runs that were woken and runs of lost nodes are claimed alike, in the order of the times at which
-//! they became due.
+//! New runs, runs that were woken and runs of lost nodes are claimed alike, in the order of the times at
+//! which they became due.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::instance::Instance;
-use super::messages::{ClaimerMessage, LeaseMessage, RouterMessage};
+use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::paths::CLAIMER;
 use super::shared::{StopReason, WorkflowShared};
 use super::store::{ClaimedRun, FoundWork};
@@ -31,14 +31,14 @@ const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 /// Time for an actor of a run to start.
 const START_LIMIT: Duration = secs(5);
 
-pub(super) struct Claimer {
+pub(super) struct RunClaimer {
     pub(super) shared: Arc<WorkflowShared>,
     pub(super) instances: Children,
     names: Vec<String>,
     versions: Vec<i32>,
 }
 
-pub(super) struct ClaimerState {
+pub(super) struct RunClaimerState {
     is_claiming: bool,
     is_polling: bool,
     /// A run became ready while a claim was under way, or may be due.
@@ -54,11 +54,11 @@ pub(super) struct ClaimerState {
     last_size: usize,
 }
 
-impl Claimer {
+impl RunClaimer {
     pub(super) fn spec(
         shared: Arc<WorkflowShared>,
         instances: Children,
-        mailbox: Mailbox<ClaimerMessage>,
+        mailbox: Mailbox<RunClaimerMessage>,
     ) -> ChildSpec {
         let catalog = shared.functions.catalog();
         let linked = catalog.workflows().map(|(name, version, _)| (name.to_owned(), version));
@@ -79,7 +79,7 @@ impl Claimer {
         spec
     }
 
-    fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+    fn proceed(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState) {
         let is_away = state.pause.is_some() || state.gather.is_some();
         if self.names.is_empty() || state.is_claiming || is_away || !state.has_work {
             return;
@@ -96,11 +96,11 @@ impl Claimer {
         let (names, versions) = (self.names.clone(), self.versions.clone());
         state.last_size = limit;
         cx.spawn_message("claim", async move {
-            ClaimerMessage::Claimed(shared.store.claim(lease, &names, &versions, limit).await)
+            RunClaimerMessage::Claimed(shared.store.claim(lease, &names, &versions, limit).await)
         });
     }
 
-    fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+    fn poll(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState) {
         if state.is_polling || state.pause.is_some() {
             return;
         }
@@ -109,11 +109,11 @@ impl Claimer {
         let (names, versions) = (self.names.clone(), self.versions.clone());
         cx.spawn_message("poll", async move {
             let suspect = super::lease::SUSPECT_AFTER;
-            ClaimerMessage::Found(shared.store.find_work(&names, &versions, shared.node, suspect).await)
+            RunClaimerMessage::Found(shared.store.find_work(&names, &versions, shared.node, suspect).await)
         });
     }
 
-    fn found(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, found: FoundWork) {
+    fn found(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState, found: FoundWork) {
         if found.has_events {
             self.shared.router.notify(RouterMessage::EventsReady);
         }
@@ -123,10 +123,15 @@ impl Claimer {
         state.has_work |= found.next_due.is_some_and(|due| due.is_zero());
         let soon = [found.next_due, found.next_suspect].into_iter().flatten();
         let next = soon.filter(|wait| !wait.is_zero() && *wait < self.shared.config.poll_interval).min();
-        state.due = next.map(|wait| cx.send_after(wait + millis(1), ClaimerMessage::Poll));
+        state.due = next.map(|wait| cx.send_after(wait + millis(1), RunClaimerMessage::Poll));
     }
 
-    async fn claimed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, runs: Vec<ClaimedRun>) {
+    async fn claimed(
+        &self,
+        cx: &Context<RunClaimerMessage>,
+        state: &mut RunClaimerState,
+        runs: Vec<ClaimedRun>,
+    ) {
         let count = runs.len();
         for run in runs {
             self.shared.places.fetch_add(1, Ordering::AcqRel);
@@ -144,12 +149,12 @@ impl Claimer {
             self.poll(cx, state);
         }
         if (GATHER_FROM..CLAIM_MAX).contains(&count) {
-            state.gather = Some(cx.send_after(GATHER, ClaimerMessage::RunReady));
+            state.gather = Some(cx.send_after(GATHER, RunClaimerMessage::RunReady));
         }
     }
 
     /// Looks for runs when the next one is due that has left.
-    fn await_due(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+    fn await_due(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState) {
         let Some(due) = self.shared.next_due.get() else { return };
         let wait = due.saturating_duration_since(Instant::now());
         if wait.is_zero() {
@@ -157,26 +162,26 @@ impl Claimer {
             state.has_work = true;
             state.next_due = None;
         } else {
-            state.next_due = Some(cx.send_after(wait + millis(1), ClaimerMessage::DueSoon));
+            state.next_due = Some(cx.send_after(wait + millis(1), RunClaimerMessage::DueSoon));
         }
     }
 
-    fn failed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState, fault: &Fault) {
+    fn failed(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState, fault: &Fault) {
         if state.failures == 0 {
             tracing::warn!(error = error_chain(fault), "claiming runs failed; retrying");
         }
         state.has_work = true;
-        state.pause = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Poll));
+        state.pause = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), RunClaimerMessage::Poll));
         state.failures = state.failures.saturating_add(1);
     }
 }
 
-impl Actor for Claimer {
-    type Message = ClaimerMessage;
-    type State = ClaimerState;
+impl Actor for RunClaimer {
+    type Message = RunClaimerMessage;
+    type State = RunClaimerState;
     const KIND: &'static str = "run_claimer";
 
-    async fn start(&self, cx: &Context<ClaimerMessage>) -> Result<ClaimerState, ActorError> {
+    async fn start(&self, cx: &Context<RunClaimerMessage>) -> Result<RunClaimerState, ActorError> {
         self.shared.is_draining.store(false, Ordering::Release);
         let hints = self.shared.hints.subscribe(TopicKind::Queues);
         self.shared.hints.set_interest(
@@ -189,22 +194,22 @@ impl Actor for Claimer {
                 let hint = hints.next().await;
                 let has = |name: &str| hint.topics.queues().any(|queue| &**queue == name);
                 if has(WORKFLOWS_TOPIC) {
-                    claimer.notify(ClaimerMessage::RunReady);
+                    claimer.notify(RunClaimerMessage::RunReady);
                 }
                 if has(EVENTS_TOPIC) {
                     router.notify(RouterMessage::EventsReady);
                 }
             }
         });
-        cx.address().cast(ClaimerMessage::Poll)?;
-        Ok(ClaimerState {
+        cx.address().cast(RunClaimerMessage::Poll)?;
+        Ok(RunClaimerState {
             is_claiming: false,
             is_polling: false,
             has_work: true,
             failures: 0,
             gather: None,
             pause: None,
-            _poll: cx.send_every(self.shared.config.poll_interval, || ClaimerMessage::Poll),
+            _poll: cx.send_every(self.shared.config.poll_interval, || RunClaimerMessage::Poll),
             due: None,
             next_due: None,
             last_size: 0,
@@ -213,22 +218,22 @@ impl Actor for Claimer {
 
     async fn handle(
         &self,
-        cx: &Context<ClaimerMessage>,
-        message: ClaimerMessage,
-        state: &mut ClaimerState,
+        cx: &Context<RunClaimerMessage>,
+        message: RunClaimerMessage,
+        state: &mut RunClaimerState,
     ) -> Result<(), ActorError> {
         match message {
-            ClaimerMessage::Poll => {
+            RunClaimerMessage::Poll => {
                 state.pause = None;
                 self.poll(cx, state);
             }
-            ClaimerMessage::RunReady => {
+            RunClaimerMessage::RunReady => {
                 state.gather = None;
                 state.has_work = true;
             }
-            ClaimerMessage::DueSoon => self.await_due(cx, state),
-            ClaimerMessage::PlaceFree | ClaimerMessage::LeaseChanged => state.has_work = true,
-            ClaimerMessage::Claimed(claimed) => {
+            RunClaimerMessage::DueSoon => self.await_due(cx, state),
+            RunClaimerMessage::PlaceFree | RunClaimerMessage::LeaseChanged => state.has_work = true,
+            RunClaimerMessage::Claimed(claimed) => {
                 state.is_claiming = false;
                 match claimed {
                     Ok(runs) => {
@@ -238,7 +243,7 @@ impl Actor for Claimer {
                     Err(fault) => self.failed(cx, state, &fault),
                 }
             }
-            ClaimerMessage::Found(found) => {
+            RunClaimerMessage::Found(found) => {
                 state.is_polling = false;
                 match found {
                     Ok(found) => self.found(cx, state, found),
@@ -251,7 +256,7 @@ impl Actor for Claimer {
     }
 
     /// Claims no more, and waits until the steps that are under way have ended.
-    async fn stop(&self, _cx: &Context<ClaimerMessage>, _state: &mut ClaimerState) {
+    async fn stop(&self, _cx: &Context<RunClaimerMessage>, _state: &mut RunClaimerState) {
         self.shared.is_draining.store(true, Ordering::Release);
         self.shared.stop_all(StopReason::Drain);
         let until = Instant::now() + self.shared.config.drain_timeout;

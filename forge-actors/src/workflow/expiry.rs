@@ -15,9 +15,9 @@ pub(super) const WORKFLOW_MAINTENANCE: Leadership = Leadership::new("workflows")
 const RUNS_MAX: u32 = 500;
 
 #[derive(Clone)]
-pub(super) struct OldRuns(pub(super) WorkflowConfig);
+pub(super) struct OldWorkflowRuns(pub(super) WorkflowConfig);
 
-impl OldRows for OldRuns {
+impl OldRows for OldWorkflowRuns {
     const KIND: &'static str = "run_expiry";
     const INTERVAL: Duration = minutes(10);
     const BATCH_MAX: u32 = RUNS_MAX;

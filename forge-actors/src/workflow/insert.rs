@@ -6,7 +6,7 @@ use sqlx::{Postgres, Row};
 
 use crate::app::Result;
 use crate::app::secret::Secret;
-use crate::app::workflow::new_run::{IdConflict, NewEvent, NewRun, StartOutcome};
+use crate::app::workflow_run::new_run::{IdConflict, NewEvent, NewRun, StartOutcome};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;

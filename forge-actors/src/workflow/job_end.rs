@@ -5,7 +5,7 @@ use crate::app::dispatch::new_job;
 use crate::app::new_job::NewJob;
 use crate::app::secret::Secret;
 use crate::app::workflow::emit::EmitEvent;
-use crate::app::workflow::new_run::NewEvent;
+use crate::app::workflow_run::new_run::NewEvent;
 use crate::app::{Priority, Result};
 use crate::kernel::ids::{JobId, RunId};
 
@@ -20,7 +20,7 @@ pub(super) fn teller(run: RunId, job: JobId) -> Result<NewJob> {
 }
 
 /// Emits that a job has ended.
-#[forge_app_macros::job(name = "forge.workflowJobEnded", queue = "forge.workflows", attempts = 1000)]
+#[forge_app_macros::job(name = "forge.workflowJobEnded", queue = "forge.workflow_jobs", attempts = 1000)]
 pub async fn tell_job_end(ctx: &JobContext, run: RunId, job: JobId) -> Result<()> {
     tracing::debug!(%run, %job, "a job has ended that a run waits for");
     let event = NewEvent {

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::messages::{ClaimerMessage, LeaseMessage};
+use super::messages::{LeaseMessage, RunClaimerMessage};
 use super::paths::LEASE;
 use super::shared::{OwnLease, StopReason, WorkflowShared};
 use super::store::Leave;
@@ -149,7 +149,7 @@ async fn register(shared: &WorkflowShared) {
             tracing::debug!(error = error_chain(&fault), "acquiring a lease for workflows failed; retrying");
         }
     }
-    shared.claimer.notify(ClaimerMessage::LeaseChanged);
+    shared.claimer.notify(RunClaimerMessage::LeaseChanged);
 }
 
 async fn renew(shared: &WorkflowShared, lease: OwnLease) {
@@ -198,15 +198,16 @@ async fn give_back(shared: &WorkflowShared) {
     let leaves = runs.into_iter().map(async |run| {
         let leave = Leave::ready(run.id, run.claim, run.wakes);
         if let Err(fault) = shared.leaver.submit(leave).await {
-            tracing::warn!(run = %run.id, error = error_chain(&fault), "a run could not be given back; it is claimed again when the lease ends");
+            let error = error_chain(&fault);
+            tracing::warn!(run = %run.id, error, "a run could not be given back; it is claimed again later");
         }
         shared.leave_place(run.id, run.claim);
     });
     futures::future::join_all(leaves).await;
 }
 
-/// Gives back the runs that this node holds and does not execute: the answer to their claim got lost. A run that
-/// has just been claimed has no activation yet, so one is given back when two looks have found it.
+/// Gives back the runs that this node holds and does not execute: the answer to their claim got lost. A run
+/// that has just been claimed has no activation yet, so one is given back when two looks have found it.
 async fn find_forgotten(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>) {
     let last = forgotten.try_take().unwrap_or_else(|| Forgotten { runs: Vec::new(), at: Instant::now() });
     if last.at.elapsed() < LOOK_EVERY {
@@ -232,7 +233,7 @@ fn lose(shared: &WorkflowShared, lease: OwnLease, reason: &str) {
     tracing::warn!(lease = lease.id, runs = shared.active.len(), reason, "lease for workflows lost");
     shared.lease.send_replace(None);
     shared.stop_all(StopReason::Lost);
-    shared.claimer.notify(ClaimerMessage::LeaseChanged);
+    shared.claimer.notify(RunClaimerMessage::LeaseChanged);
 }
 
 async fn resign(shared: &WorkflowShared, lease: OwnLease) {

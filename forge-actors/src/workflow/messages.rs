@@ -5,7 +5,7 @@ use crate::kernel::fault::Fault;
 
 /// Messages of the claimer.
 #[derive(forge_app_macros::Message)]
-pub(super) enum ClaimerMessage {
+pub(super) enum RunClaimerMessage {
     /// Time for a poll.
     Poll,
     /// A run may be due.

@@ -28,7 +28,8 @@
 //!   it has locked. A takeover locks that row `FOR UPDATE`, sets `lost_at`, commits, and only then releases
 //!   the runs. So a write of the old owner is either committed before the takeover, and seen by the next
 //!   owner, or refused. A renewal changes no key, and waits for no write.
-//! - A lease is taken over when it has run out, or sooner, when it was not renewed for a moment and the server
+//! - A lease is taken over when it has run out, or sooner, when it was not renewed for a moment and the
+//!   server
 //!   has no session of its node left: a killed process is replaced in about three seconds.
 //! - An owner stops all of its runs before its lease runs out by the local clock. One that was asleep has its
 //!   writes refused.
@@ -43,11 +44,12 @@
 //!   waits for it, makes them due, and adds one to `wakes`. A run that leaves compares `wakes` with what it
 //!   has seen, so an event between registration and leaving makes it due again. After its registration is
 //!   committed, a run looks for events that came before. So one of the two sees the other, without a lock.
-//! - An event is consumed by the journal row that names it (`event_id`), in the write that completes the wait.
+//! - An event is consumed by the journal row that names it (`event_id`), in the write that completes the
+//!   wait.
 //!   Only the owner writes the journal, so whether a wait has got its event or its timeout is decided once.
 //!
 //! Determinism
-//! - Steps are told apart by their position: their number in the code, counted per branch of `parallel`,
+//! - Steps are identified by their position: their number in the code, counted per branch of `parallel`,
 //!   `race` and `join_all`. The position is given when the step is made, in the order of the program.
 //! - The journal keeps kind, name and shape (a hash of the form of arguments and result) of each step. Code
 //!   that asks for another one at that position, or ends without having asked for one that the journal has,
@@ -60,9 +62,9 @@
 //! order of `number`, each one a row of the journal, retried with a policy of its own.
 //!
 //! Failures: an outage of the database holds up steps that want to be recorded, until the owner's lease is
-//! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed and
-//! not recorded is executed again. A row that the database refuses is found by halving its batch, and fails
-//! its own step.
+//! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed
+//! and not recorded is executed again. A row that the database refuses is found by halving its batch, and
+//! fails its own step.
 //!
 //! ```text
 //!   workflows (one_for_one)
@@ -115,11 +117,11 @@ use crate::supervise::{ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec
 
 use self::paths::{ENDER, EXPIRY, INSTANCES, LEAVER, RECORDER, WORKFLOWS};
 use batches::Batches;
-use claimer::Claimer;
+use claimer::RunClaimer;
 use config::WorkflowConfig;
-use expiry::OldRuns;
+use expiry::OldWorkflowRuns;
 use lease::LeaseKeeper;
-use rescuer::Rescuer;
+use rescuer::RunRescuer;
 use router::Router;
 use shared::{Ender, Leaver, Recorder, WorkflowShared, WriterDeps};
 use store::WorkflowStore;
@@ -163,7 +165,7 @@ impl Workflows {
         let (ender, ender_child) = Batches::spec(&ENDER, Ender(writer()));
         let (instances_child, instances) =
             ChildSpec::dynamic(INSTANCES.id(), DynamicSpec::new(config.active_max as usize + 1));
-        let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
+        let (claimer_mailbox, claimer) = Mailbox::of::<RunClaimer>();
         let (lease_mailbox, lease_keeper) = Mailbox::of::<LeaseKeeper>();
         let (router_mailbox, router) = Mailbox::of::<Router>();
         let shared = Arc::new(WorkflowShared {
@@ -197,9 +199,9 @@ impl Workflows {
             instances_child,
             LeaseKeeper::spec(Arc::clone(&shared), lease_mailbox),
             Router::spec(Arc::clone(&shared), router_mailbox),
-            Rescuer::spec(Arc::clone(&shared)),
-            leader::expiry(&EXPIRY, database, terms, OldRuns(config)),
-            Claimer::spec(Arc::clone(&shared), instances, claimer_mailbox),
+            RunRescuer::spec(Arc::clone(&shared)),
+            leader::expiry(&EXPIRY, database, terms, OldWorkflowRuns(config)),
+            RunClaimer::spec(Arc::clone(&shared), instances, claimer_mailbox),
         ];
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);
         (Self { shared }, ChildSpec::supervisor(WORKFLOWS.id(), spec))

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::lease::SUSPECT_AFTER;
-use super::messages::ClaimerMessage;
+use super::messages::RunClaimerMessage;
 use super::paths::RESCUER;
 use super::shared::WorkflowShared;
 use crate::db::session_name::session_suffix;
@@ -28,14 +28,14 @@ const RECONNECT: Duration = secs(4);
 /// Runs that one statement releases.
 const RELEASE_MAX: i64 = 1_000;
 
-pub(super) struct Rescuer {
+pub(super) struct RunRescuer {
     shared: Arc<WorkflowShared>,
     last: Option<Instant>,
     /// Until then nobody is judged by missing sessions.
     not_by_sessions_before: Instant,
 }
 
-impl Rescuer {
+impl RunRescuer {
     pub(super) fn spec(shared: Arc<WorkflowShared>) -> ChildSpec {
         let backoff = Backoff::exponential(secs(1), secs(1));
         let schedule = Schedule { jitter: JITTER, backoff, ..Schedule::every(INTERVAL) };
@@ -45,7 +45,7 @@ impl Rescuer {
     }
 }
 
-impl Duty for Rescuer {
+impl Duty for RunRescuer {
     type Term = ();
     const KIND: &'static str = "run_rescuer";
 
@@ -81,7 +81,7 @@ impl Duty for Rescuer {
             store.forget_owners().await?;
         }
         if released > 0 {
-            self.shared.claimer.notify(ClaimerMessage::RunReady);
+            self.shared.claimer.notify(RunClaimerMessage::RunReady);
         }
         Ok(RunReport::handled(released as u64))
     }

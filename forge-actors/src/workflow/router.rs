@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::messages::{ClaimerMessage, RouterMessage};
+use super::messages::{RouterMessage, RunClaimerMessage};
 use super::paths::ROUTER;
 use super::shared::WorkflowShared;
 use crate::kernel::backoff::Backoff;
@@ -78,7 +78,7 @@ async fn route(shared: &WorkflowShared) {
             Ok(routed) => {
                 routed.held.iter().for_each(|run| shared.wake(*run));
                 if routed.ready > 0 {
-                    shared.claimer.notify(ClaimerMessage::RunReady);
+                    shared.claimer.notify(RunClaimerMessage::RunReady);
                 }
                 if routed.events < ROUTE_MAX.unsigned_abs() {
                     return;

@@ -14,9 +14,9 @@ use crate::app::Result;
 use crate::app::job::DependencyKind;
 use crate::app::job_end::JobEnd;
 use crate::app::new_job::{NewDependency, NewJob};
-use crate::app::workflow::journal::{JournalEntry, StepKind};
-use crate::app::workflow::new_run::NewRun;
-use crate::app::workflow::store::{Recorded, RunEnd, RunStore, StepRow, TakenEvent};
+use crate::app::workflow_run::journal::{JournalEntry, StepKind};
+use crate::app::workflow_run::new_run::NewRun;
+use crate::app::workflow_run::store::{Recorded, RunStore, StepRow, TakenEvent, WaitedEnd};
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::job::ends_of;
@@ -229,11 +229,11 @@ impl RunStore for HeldRun {
         Box::pin(self.shared.store.find_event(self.run, event, key, except))
     }
 
-    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunEnd>>> {
+    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
         Box::pin(self.shared.store.find_run_end(run))
     }
 
-    fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<RunEnd>>> {
+    fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
         Box::pin(async move {
             let job = JobId::from_uuid(job);
             let mut ends: HashMap<JobId, JobEnd> = ends_of(&self.shared.database.jobs(), &[job]).await?;
@@ -241,10 +241,10 @@ impl RunStore for HeldRun {
                 None => None,
                 Some(JobEnd::Completed(output)) => {
                     let json = output.map(|json| String::from_utf8_lossy(&json).into_owned());
-                    Some(RunEnd::Completed(json.unwrap_or_else(|| "null".to_owned())))
+                    Some(WaitedEnd::Completed(json.unwrap_or_else(|| "null".to_owned())))
                 }
                 Some(JobEnd::Failed(failure)) => {
-                    Some(RunEnd::Failed(serde_json::to_string(&failure).map_err(Fault::internal)?))
+                    Some(WaitedEnd::Failed(serde_json::to_string(&failure).map_err(Fault::internal)?))
                 }
             })
         })

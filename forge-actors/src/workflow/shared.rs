@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
-use super::messages::{ClaimerMessage, LeaseMessage, RouterMessage};
+use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::store::{ClaimedRun, End, Ended, HeldStep, Leave, RunRequest, WorkflowStore};
 use crate::app::new_job::InsertJob;
-use crate::app::workflow::ActiveRun;
-use crate::app::workflow::store::Recorded;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
+use crate::app::workflow_run::ActiveRun;
+use crate::app::workflow_run::store::Recorded;
 use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::function::Functions;
@@ -75,8 +75,8 @@ pub(super) struct WorkflowShared {
     /// The runs that are active. Entries are made and removed by the activations; the watcher of the lease
     /// keeper and the router read them.
     pub(super) active: DashMap<RunId, ActiveEntry>,
-    /// The claims of the runs that were claimed and have not left. Written by the claimer and the activations;
-    /// the lease keeper reads it.
+    /// The claims of the runs that were claimed and have not left. Written by the claimer and the
+    /// activations; the lease keeper reads it.
     pub(super) held: DashMap<RunId, i32>,
     /// Activations that have a place: those in `active`, and those that begin. Counted by the claimer and the
     /// activations.
@@ -84,8 +84,8 @@ pub(super) struct WorkflowShared {
     /// Runs whose activation has ended without leaving. Put by activations; the lease keeper, which is woken
     /// with a message, has them leave.
     pub(super) given_back: MergeSlot<Vec<ClaimedRun>>,
-    /// When the next run is due that this node has seen leave. Put by activations; taken by the claimer, which
-    /// is woken with a message.
+    /// When the next run is due that this node has seen leave. Put by activations; taken by the claimer,
+    /// which is woken with a message.
     pub(super) next_due: MergeSlot<Instant>,
     /// A poll has seen a lease that may be lost. Set by the claimer, taken by the rescuer; nobody is woken.
     pub(super) has_suspect: AtomicBool,
@@ -94,7 +94,7 @@ pub(super) struct WorkflowShared {
     pub(super) recorder: Arc<Batches<Recorder>>,
     pub(super) leaver: Arc<Batches<Leaver>>,
     pub(super) ender: Arc<Batches<Ender>>,
-    pub(super) claimer: Address<ClaimerMessage>,
+    pub(super) claimer: Address<RunClaimerMessage>,
     pub(super) lease_keeper: Address<LeaseMessage>,
     pub(super) router: Address<RouterMessage>,
 }
@@ -138,7 +138,7 @@ impl WorkflowShared {
             }
         });
         if is_first {
-            self.claimer.notify(ClaimerMessage::DueSoon);
+            self.claimer.notify(RunClaimerMessage::DueSoon);
         }
     }
 
@@ -167,7 +167,7 @@ impl WorkflowShared {
         self.held.remove_if(&run, |_, known| *known == claim);
         let before = self.places.fetch_sub(1, Ordering::AcqRel);
         if before >= self.config.active_max as usize {
-            self.claimer.notify(ClaimerMessage::PlaceFree);
+            self.claimer.notify(RunClaimerMessage::PlaceFree);
         }
     }
 

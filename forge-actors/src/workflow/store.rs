@@ -8,9 +8,9 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::app::job_failure::JobFailure;
-use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow::run::RunProgress;
-use crate::app::workflow::store::{Recorded, RunEnd, StepRow, TakenEvent};
+use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow_run::run::RunProgress;
+use crate::app::workflow_run::store::{Recorded, StepRow, TakenEvent, WaitedEnd};
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
@@ -384,7 +384,7 @@ impl WorkflowStore {
     }
 
     /// How a run has ended, if it has; its end writes an event otherwise.
-    pub(super) async fn find_run_end(&self, run: RunId) -> Result<Option<RunEnd>, Fault> {
+    pub(super) async fn find_run_end(&self, run: RunId) -> Result<Option<WaitedEnd>, Fault> {
         let db = self.db();
         sqlx::query(include_str!("sql/await_run.sql")).bind(run).execute(&db).await?;
         let found = sqlx::query(include_str!("sql/find_run_end.sql")).bind(run).fetch_optional(&db).await?;
@@ -398,13 +398,13 @@ impl WorkflowStore {
         let (status, output, error): (String, Option<String>, Option<String>) =
             (row.try_get("status")?, row.try_get("output")?, row.try_get("error")?);
         if status == EndStatus::Completed.as_str() {
-            return Ok(Some(RunEnd::Completed(output.unwrap_or_else(|| "null".to_owned()))));
+            return Ok(Some(WaitedEnd::Completed(output.unwrap_or_else(|| "null".to_owned()))));
         }
         let error = match error {
             Some(error) => error,
             None => JobFailure::json_of(&Fault::new(Code::Conflict, format!("the run was {status}")))?,
         };
-        Ok(Some(RunEnd::Failed(error)))
+        Ok(Some(WaitedEnd::Failed(error)))
     }
 
     pub(super) async fn arrivals(&self, lease: i64) -> Result<Vec<Arrival>, Fault> {
@@ -566,9 +566,9 @@ impl WorkflowStore {
     }
 }
 
-/// Writes rows of the journal on `db`; with `locks_runs` nobody else writes their runs until the transaction of
-/// `db` has ended. `None` for those of runs that are not held any more, and for those that
-/// have ended already.
+/// Writes rows of the journal on `db`; with `locks_runs` nobody else writes their runs until the transaction
+/// of `db` has ended. `None` for those of runs that are not held any more, and for those that have ended
+/// already.
 pub(super) async fn record(
     db: &Db,
     lease: i64,

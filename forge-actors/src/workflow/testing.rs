@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Workflows;
-use super::messages::{ClaimerMessage, RouterMessage};
+use super::messages::{RouterMessage, RunClaimerMessage};
 use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
 use crate::app::job_failure::JobFailure;
 use crate::app::wire_type::WireType;
-use crate::app::workflow::store::RunEnd;
+use crate::app::workflow_run::store::WaitedEnd;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::RunId;
 use crate::kernel::time::millis;
@@ -42,7 +42,7 @@ impl Workflows {
             .bind(time.as_secs_f64())
             .execute(&self.shared.database.writer())
             .await?;
-        self.shared.claimer.notify(ClaimerMessage::RunReady);
+        self.shared.claimer.notify(RunClaimerMessage::RunReady);
         self.shared.router.notify(RouterMessage::EventsReady);
         Ok(())
     }
@@ -57,10 +57,10 @@ impl Workflows {
     ) -> Result<Option<Result<H::Output, CallError<H::Error>>>, Fault> {
         Ok(match self.shared.store.find_run_end(run).await? {
             None => None,
-            Some(RunEnd::Completed(json)) => {
+            Some(WaitedEnd::Completed(json)) => {
                 Some(Ok(H::Output::from_json(json.as_bytes()).map_err(Fault::internal)?))
             }
-            Some(RunEnd::Failed(json)) => {
+            Some(WaitedEnd::Failed(json)) => {
                 let failure: JobFailure = serde_json::from_str(&json).map_err(Fault::internal)?;
                 Some(Err(match H::Error::from_wire(&failure.code, failure.details.as_ref()) {
                     Some(own) if failure.is_own => CallError::App(own),

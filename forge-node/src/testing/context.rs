@@ -137,8 +137,8 @@ impl TestContext {
         Ok(self.call_internal(StartWorkflow { run }).await?.run())
     }
 
-    /// Waits until the runs of all workflows wait, are parked or have ended. Jobs that they wait for are run by
-    /// [`run_jobs`](Self::run_jobs).
+    /// Waits until the runs of all workflows wait, are parked or have ended. Jobs that they wait for are run
+    /// by [`run_jobs`](Self::run_jobs).
     ///
     /// # Errors
     /// `TIMEOUT` after half a minute.

@@ -64,17 +64,7 @@ impl TestNode {
         let (id, no_terms) = (NodeId::new(), watch::channel(None).1);
         let rules = TokenRules { issuer: None, audience: None, leeway: LEEWAY };
         let tokens = Tokens::new(secret::generate()?.expose().as_bytes(), rules)?;
-        let deps = FunctionDeps {
-            database: database.clone(),
-            tree: Arc::clone(&tree),
-            hints: hints.clone(),
-            terms: no_terms.clone(),
-            config: FunctionConfig {
-                threads: NonZero::new(2),
-                drain_timeout: DRAIN,
-                ..FunctionConfig::default()
-            },
-        };
+        let deps = function_deps(&database, &tree, &hints);
         let view = NodeView::new(id, "test", Arc::clone(&tree), SUBSYSTEMS);
         let (signer, client) = (tokens.clone(), http.client()?);
         let result_bytes_max = deps.config.result_bytes_max;
@@ -141,6 +131,21 @@ impl TestNode {
             tracing::warn!(%error, "not everything stopped at the end of the test");
         }
         self.database.close().await;
+    }
+}
+
+/// What the functions of a test need.
+fn function_deps(database: &Database, tree: &Arc<Tree>, hints: &HintHub) -> FunctionDeps {
+    FunctionDeps {
+        database: database.clone(),
+        tree: Arc::clone(tree),
+        hints: hints.clone(),
+        terms: watch::channel(None).1,
+        config: FunctionConfig {
+            threads: NonZero::new(2),
+            drain_timeout: DRAIN,
+            ..FunctionConfig::default()
+        },
     }
 }
 

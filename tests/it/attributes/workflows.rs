@@ -1,7 +1,7 @@
 //! Workflows, their events and their migrations, in an application that names nothing but `forge`.
 
-use forge::app::workflow::journal::JournalEntry;
 use forge::app::workflow::{JournalContents, MigrationRegistration};
+use forge::app::workflow_run::journal::JournalEntry;
 use forge::prelude::*;
 
 #[forge::workflow(name = "workflows.onboard", message = "OldOnboard", deprecated)]

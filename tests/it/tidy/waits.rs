@@ -8,12 +8,16 @@ const SLEEPS: &[&[&str]] = &[&["sleep", "("], &["sleep_until", "("]];
 
 /// `file` and what its sleeps are; none of them hopes that something has happened meanwhile.
 const ALLOWED: &[(&str, &str)] = &[
+    ("tests/it/attributes/workflows.rs", "durable sleeps of workflows, which no test awaits"),
     ("tests/it/function/handlers.rs", "handlers that are slow on purpose, and are cut"),
     ("tests/it/node/disconnects.rs", "cuts connections at any moment of a call, a thousand times"),
     ("tests/it/node/previous.rs", "the pace of the load, and of a page that no node takes"),
     ("tests/it/node/slow_clients.rs", "the pace of slow readers"),
     ("tests/it/node/stage.rs", "the pace of writers while the node refuses them"),
     ("tests/it/node/strangers.rs", "the pace of hostile clients"),
+    ("tests/it/testing/workflows.rs", "durable sleeps of workflows, whose days the tests let pass"),
+    ("tests/it/workflow/flows.rs", "durable sleeps of workflows, whose days the tests let pass"),
+    ("tests/it/workflow/versioned.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/store/embedded.rs", "the pace of writers during an outage"),
 ];
 

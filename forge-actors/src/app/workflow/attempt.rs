@@ -8,11 +8,15 @@ use futures::future::BoxFuture;
 
 use crate::app::context::{CallScope, RecordInTransaction};
 use crate::app::error::Result;
+use crate::app::handler::Handler;
 use crate::app::job_failure::JobFailure;
-use crate::app::workflow::journal::JournalEntry;
-use crate::app::workflow::limits::STEP_RESULT_BYTES_MAX;
-use crate::app::workflow::run::{ActiveRun, entry_of};
-use crate::app::workflow::store::{Recorded, StepRow};
+use crate::app::kind::KindName;
+use crate::app::wire_shape::shape_of_call;
+use crate::app::workflow_run::compensation::{CompensationCall, StepCall};
+use crate::app::workflow_run::journal::JournalEntry;
+use crate::app::workflow_run::limits::STEP_RESULT_BYTES_MAX;
+use crate::app::workflow_run::run::{ActiveRun, entry_of};
+use crate::app::workflow_run::store::{Recorded, StepRow};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
@@ -27,46 +31,47 @@ pub(super) enum Attempted {
     Recorded { output: String, number: u32, recorded: Recorded },
 }
 
-/// A call of another handler, as an attempt at a step.
-#[derive(Clone)]
-pub struct CallAttempt {
-    pub(super) name: Arc<str>,
-    pub(super) args: Bytes,
-    /// The handler is a mutation: its transaction records the step.
-    pub(super) is_transactional: bool,
+/// Calls a handler as an attempt at a step, and records the step in its transaction if it has one.
+pub(super) async fn attempt_call(
+    call: &StepCall,
+    run: &Arc<ActiveRun>,
+    scope: &CallScope,
+    row: &StepRow,
+    limit: Duration,
+) -> Result<Attempted> {
+    let shared = &scope.shared;
+    let invocation = Invocation {
+        id: shared.invocation.id,
+        name: Arc::clone(&call.name),
+        args: call.args.clone(),
+        caller: shared.invocation.caller.clone(),
+        trace: shared.invocation.trace.child(),
+        deadline: Some(shared.deadline.min(Instant::now() + limit)),
+        idempotency_key: None,
+    };
+    let invoke = &shared.services.invoke;
+    if !call.is_transactional {
+        let output = invoke.invoke(invocation, scope.depth).await?;
+        return Ok(Attempted::Returned(text_of(&output)?));
+    }
+    let recorder = Arc::new(StepRecorder::new(run, row));
+    let recording = Arc::clone(&recorder) as Arc<dyn RecordInTransaction>;
+    match invoke.invoke_recorded(invocation, scope.depth, recording).await {
+        Ok(output) => recorder.attempted(text_of(&output)?),
+        Err(fault) => recorded_before(run, &row.position, fault).await,
+    }
 }
 
-impl CallAttempt {
-    /// Calls the handler, and records the step in its transaction if it has one.
-    pub(super) async fn run(
-        &self,
-        run: &Arc<ActiveRun>,
-        scope: &CallScope,
-        row: &StepRow,
-        limit: Duration,
-    ) -> Result<Attempted> {
-        let shared = &scope.shared;
-        let invocation = Invocation {
-            id: shared.invocation.id,
-            name: Arc::clone(&self.name),
-            args: self.args.clone(),
-            caller: shared.invocation.caller.clone(),
-            trace: shared.invocation.trace.child(),
-            deadline: Some(shared.deadline.min(Instant::now() + limit)),
-            idempotency_key: None,
-        };
-        let invoke = &shared.services.invoke;
-        if !self.is_transactional {
-            let output = invoke.invoke(invocation, scope.depth).await?;
-            return Ok(Attempted::Returned(text_of(&output)?));
-        }
-        let recorder = Arc::new(StepRecorder::new(run, row));
-        let recording = Arc::clone(&recorder) as Arc<dyn RecordInTransaction>;
-        match invoke.invoke_recorded(invocation, scope.depth, recording).await {
-            Ok(output) => recorder.attempted(text_of(&output)?),
-            Err(fault) => recorded_before(run, &row.position, fault).await,
-        }
-    }
+/// A message as a step calls it.
+pub(super) fn step_call<H: Handler>(message: &H) -> Result<StepCall> {
+    let is_transactional = H::META.kind() == KindName::Mutation;
+    let args = Bytes::from(message.to_json()?);
+    Ok(StepCall { name: Arc::from(H::META.wire_name()), args, is_transactional })
+}
+
+/// A message that takes back what a step has done.
+pub(super) fn compensation_call<H: Handler>(message: &H) -> Result<CompensationCall> {
+    Ok(CompensationCall { call: step_call(message)?, shape: shape_of_call::<H>(), timeout: H::META.timeout })
 }
 
 /// The outcome of a transaction that has failed: its step may have been recorded all the same, by it or by an

@@ -7,29 +7,44 @@ use uuid::Uuid;
 
 use crate::app::context::WorkflowContext;
 use crate::app::dispatch::new_job;
+use crate::app::enqueue::DispatchableFrom;
 use crate::app::error::{CallError, Result};
 use crate::app::handler::Handler;
 use crate::app::job_end::JobEnd;
 use crate::app::job_failure::JobFailure;
 use crate::app::job_outcome::{JobOutcome, outcome_of};
-use crate::app::kind::Workflow;
+use crate::app::kind::{Job, Workflow};
 use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::wire_shape::shape_of_call;
-use crate::app::workflow::branch::{Branch, Place};
-use crate::app::workflow::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
-use crate::app::workflow::limits::WAIT_MAX;
-use crate::app::workflow::new_run::{NewRun, NewRunParent, StartOutcome};
-use crate::app::workflow::run::{ActiveRun, Found, entry_of};
 use crate::app::workflow::start::StartableFrom;
-use crate::app::workflow::store::{RunEnd, StepRow};
 use crate::app::workflow::wait::row;
+use crate::app::workflow_run::branch::{Branch, StepPosition};
+use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::limits::WAIT_MAX;
+use crate::app::workflow_run::new_run::{NewRun, NewRunParent, StartOutcome};
+use crate::app::workflow_run::run::{ActiveRun, Found, entry_of};
+use crate::app::workflow_run::store::{StepRow, WaitedEnd};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, RunId};
 
+impl StartableFrom<Self> for Workflow {
+    fn place(ctx: &WorkflowContext) -> Result<Option<StepPosition>> {
+        ctx.place().map(Some)
+    }
+
+    fn start(
+        ctx: &WorkflowContext,
+        place: Option<StepPosition>,
+        run: NewRun,
+    ) -> BoxFuture<'_, Result<StartOutcome>> {
+        Box::pin(start_child(ctx, place, run))
+    }
+}
+
 /// Starts a child, once.
-pub(super) async fn start_child(
+async fn start_child(
     ctx: &WorkflowContext,
-    place: Option<Place>,
+    place: Option<StepPosition>,
     child: NewRun,
 ) -> Result<StartOutcome> {
     let run = ctx.run();
@@ -65,8 +80,25 @@ pub(super) async fn start_child(
     }
 }
 
+/// In a workflow each dispatch is a step.
+impl DispatchableFrom<Workflow> for Job {
+    fn enqueue(ctx: &WorkflowContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
+        Box::pin(dispatch(ctx, job))
+    }
+
+    fn enqueue_all(ctx: &WorkflowContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
+        Box::pin(async move {
+            let mut ids = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                ids.push(dispatch(ctx, job).await?.job());
+            }
+            Ok(ids)
+        })
+    }
+}
+
 /// Dispatches a job, once, and does not wait for it.
-pub(in crate::app) async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Result<DispatchOutcome> {
+async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Result<DispatchOutcome> {
     let run = ctx.run();
     let place = ctx.place()?;
     let name = job.name.clone();
@@ -97,7 +129,7 @@ pub(in crate::app) async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Resu
 
 /// What a step that waits for an end waits for.
 struct AwaitedEnd<'a> {
-    place: &'a Place,
+    place: &'a StepPosition,
     kind: StepKind,
     name: &'a str,
     shape: u64,
@@ -143,7 +175,7 @@ impl WorkflowContext {
         Box::pin(self.end_of_child::<H>(place, run))
     }
 
-    async fn end_of_child<H: Handler>(&self, place: Result<Place>, child: RunId) -> JobOutcome<H> {
+    async fn end_of_child<H: Handler>(&self, place: Result<StepPosition>, child: RunId) -> JobOutcome<H> {
         let ended = async {
             let place = place?;
             let name = H::META.wire_name();
@@ -166,7 +198,7 @@ impl WorkflowContext {
         })
     }
 
-    async fn job_end<H: Handler>(&self, place: Result<Place>, message: H) -> Result<JobEnd> {
+    async fn job_end<H: Handler>(&self, place: Result<StepPosition>, message: H) -> Result<JobEnd> {
         let place = place?;
         let name = H::META.wire_name();
         let awaited =
@@ -209,7 +241,7 @@ impl AwaitedEnd<'_> {
         Ok(())
     }
 
-    async fn find_end(&self, run: &ActiveRun) -> Result<Option<RunEnd>> {
+    async fn find_end(&self, run: &ActiveRun) -> Result<Option<WaitedEnd>> {
         match self.awaits(run) {
             None => Ok(None),
             Some(job) if self.kind == StepKind::Job => run.store.find_job_end(job).await,
@@ -251,16 +283,16 @@ impl AwaitedEnd<'_> {
         }
     }
 
-    async fn record(&self, run: &Arc<ActiveRun>, end: RunEnd) -> Result<JobEnd> {
+    async fn record(&self, run: &Arc<ActiveRun>, end: WaitedEnd) -> Result<JobEnd> {
         let mut row = row(self.place, self.kind, self.name, self.shape);
         row.awaits = self.awaits(run);
         row.number = Some(run.next_number());
         let end = match end {
-            RunEnd::Completed(output) => {
+            WaitedEnd::Completed(output) => {
                 row.output = Some(output.clone());
                 JobEnd::Completed(Some(output.into()))
             }
-            RunEnd::Failed(failure) => {
+            WaitedEnd::Failed(failure) => {
                 row.status = StepStatus::Failed;
                 row.error = Some(failure.clone());
                 JobEnd::Failed(serde_json::from_str(&failure).map_err(Fault::internal)?)

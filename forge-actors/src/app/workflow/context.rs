@@ -15,15 +15,15 @@ use crate::app::kind::{MutationResources, RunsAsStep};
 use crate::app::wire_shape::shape_of;
 use crate::app::wire_type::WireType;
 use crate::app::workflow::attempt::{
-    Attempted, StepRecorder, failure_json, is_infrastructure, recorded_before,
+    Attempted, StepRecorder, compensation_call, failure_json, is_infrastructure, recorded_before,
 };
-use crate::app::workflow::branch::{Branch, Place};
-use crate::app::workflow::journal::{StepIdentity, StepKind, StepStatus};
-use crate::app::workflow::limits::PUBLISHED_BYTES_MAX;
-use crate::app::workflow::run::{ActiveRun, Found};
-use crate::app::workflow::saga::{Compensation, CompensationCall};
 use crate::app::workflow::step::{end_of, written};
 use crate::app::workflow::wait::row;
+use crate::app::workflow_run::branch::{Branch, StepPosition};
+use crate::app::workflow_run::compensation::Compensation;
+use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus};
+use crate::app::workflow_run::limits::PUBLISHED_BYTES_MAX;
+use crate::app::workflow_run::run::{ActiveRun, Found};
 use crate::db::error::lost_race;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
@@ -75,7 +75,7 @@ impl WorkflowContext {
     }
 
     fn digest(&self) -> Result<[u8; 32]> {
-        let Place { position, .. } = self.place()?;
+        let StepPosition { position, .. } = self.place()?;
         let mut hash = Sha256::new();
         hash.update(self.run().id.as_uuid().as_bytes());
         hash.update(position.as_bytes());
@@ -132,7 +132,8 @@ impl WorkflowContext {
     }
 
     /// From here on, calls this message when the run fails or is cancelled, after the compensations of what
-    /// completes later. [`compensate`](crate::app::workflow::Step::compensate) says the same beside a step.
+    /// completes later. [`compensate`](crate::app::workflow::WorkflowStep::compensate) says the same beside a
+    /// step.
     ///
     /// # Errors
     /// When the message has no form in JSON.
@@ -141,9 +142,9 @@ impl WorkflowContext {
         H: Handler,
         H::Kind: RunsAsStep,
     {
-        let Place { position, .. } = self.place()?;
+        let StepPosition { position, .. } = self.place()?;
         let order = self.run().compensation_order();
-        let call = CompensationCall::of(&message)?;
+        let call = compensation_call(&message)?;
         self.run().add_compensation(Compensation::of(&position, name, order, call));
         Ok(())
     }
@@ -236,7 +237,7 @@ impl WorkflowContext {
         name: &str,
         run: &Arc<ActiveRun>,
         recorder: &Arc<StepRecorder>,
-        place: &Place,
+        place: &StepPosition,
         effect: impl AsyncFnOnce(&MutationContext) -> Result<T>,
     ) -> Result<Attempted> {
         let scope = self.scope.deeper()?;

@@ -10,8 +10,8 @@ use crate::app::error::Result;
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};
 use crate::app::secret::Secret;
 use crate::app::workflow::event::{Event, key_text};
-use crate::app::workflow::new_run::NewEvent;
 use crate::app::workflow::start::payload_of;
+use crate::app::workflow_run::new_run::NewEvent;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 
@@ -65,8 +65,8 @@ pub struct Emit<'a, K: Kind> {
 }
 
 impl<K: Emits> Ctx<K> {
-    /// Emits an event, for the workflows that wait for its key now or later. In a mutation the event exists if
-    /// and only if the mutation commits; elsewhere it commits on its own. In a workflow it is a step.
+    /// Emits an event, for the workflows that wait for its key now or later. In a mutation the event exists
+    /// if and only if the mutation commits; elsewhere it commits on its own. In a workflow it is a step.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` when it has more than 256 KiB as JSON, or its key more than 1 KiB.

@@ -8,11 +8,11 @@ use futures::future::{BoxFuture, join_all};
 
 use crate::app::context::WorkflowContext;
 use crate::app::error::{AppError, CallError, Result};
-use crate::app::workflow::branch::{Branch, InBranch, Place};
-use crate::app::workflow::journal::{StepIdentity, StepKind, UNCHECKED_SHAPE};
-use crate::app::workflow::limits::BRANCHES_MAX;
-use crate::app::workflow::run::Found;
 use crate::app::workflow::wait::row;
+use crate::app::workflow_run::branch::{Branch, InBranch, StepPosition};
+use crate::app::workflow_run::journal::{StepIdentity, StepKind, UNCHECKED_SHAPE};
+use crate::app::workflow_run::limits::BRANCHES_MAX;
+use crate::app::workflow_run::run::Found;
 use crate::kernel::fault::{Code, Fault};
 
 /// The error of a branch.
@@ -45,7 +45,7 @@ pub trait Branches<'a> {
     type Output: Send + 'a;
 
     #[doc(hidden)]
-    fn join(self, place: Place) -> BoxFuture<'a, Result<Self::Output>>;
+    fn join(self, place: StepPosition) -> BoxFuture<'a, Result<Self::Output>>;
 }
 
 macro_rules! branches {
@@ -60,7 +60,7 @@ macro_rules! branches {
         {
             type Output = ($($value,)+);
 
-            fn join(self, place: Place) -> BoxFuture<'a, Result<Self::Output>> {
+            fn join(self, place: StepPosition) -> BoxFuture<'a, Result<Self::Output>> {
                 let parent = Arc::clone(&place.branch);
                 let branches = [$(Branch::of_group(&place, $index, false)),+];
                 let futures = ($(
@@ -279,7 +279,7 @@ type Branched<'a, T> = (Vec<Arc<Branch>>, Vec<InBranch<'a, T>>);
 
 /// Puts each future into a branch of its own.
 fn in_branches<'a, F>(
-    place: &Place,
+    place: &StepPosition,
     futures: impl Iterator<Item = F>,
     is_race: bool,
 ) -> Result<Branched<'a, F::Output>>
@@ -303,7 +303,7 @@ where
 
 async fn race<T: Send>(
     ctx: &WorkflowContext,
-    place: &Place,
+    place: &StepPosition,
     futures: Vec<BoxFuture<'_, T>>,
 ) -> Result<(usize, T)> {
     let run = ctx.run();

@@ -16,8 +16,8 @@ use crate::kernel::ids::RunId;
 /// wire it is the run's id; TypeScript also knows the types of its result and of its own errors, so that
 /// `useWorkflow(handle)` is typed.
 ///
-/// The identity that started the run follows it with the handle. So does an administrator; for others there is
-/// no such run.
+/// The identity that started the run follows it with the handle. So does an administrator; for others there
+/// is no such run.
 pub struct WorkflowHandle<H> {
     id: RunId,
     workflow: PhantomData<fn() -> H>,

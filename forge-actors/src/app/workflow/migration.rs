@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::app::error::Result;
 use crate::app::handler::{Handler, Meta};
 use crate::app::wire_type::WireType;
-use crate::app::workflow::journal::{JournalEntry, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::journal::{JournalEntry, StepStatus, UNCHECKED_SHAPE};
 use crate::kernel::fault::{Code, Fault};
 
 /// The journal of a run, as a migration changes it. `H` is the message of the workflow's newer version.

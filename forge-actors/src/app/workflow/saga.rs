@@ -1,21 +1,17 @@
 //! Compensation: what completed steps have done is taken back, the last one first.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::time::Instant;
 
 use crate::app::context::CallScope;
 use crate::app::error::Result;
-use crate::app::handler::Handler;
 use crate::app::job::RetryBackoff;
-use crate::app::kind::KindName;
-use crate::app::wire_shape::shape_of_call;
-use crate::app::workflow::attempt::{Attempted, CallAttempt, failure_json, is_infrastructure};
-use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow::limits::RETRY_IN_MEMORY_MAX;
-use crate::app::workflow::run::{ActiveRun, entry_of};
-use crate::app::workflow::store::StepRow;
+use crate::app::workflow::attempt::{Attempted, attempt_call, failure_json, is_infrastructure};
+use crate::app::workflow_run::compensation::{Compensation, CompensationCall};
+use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow_run::limits::RETRY_IN_MEMORY_MAX;
+use crate::app::workflow_run::run::{ActiveRun, entry_of};
+use crate::app::workflow_run::store::StepRow;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{Timestamp, minutes, secs};
 use crate::test_signals::{Step as Signal, pause_point};
@@ -24,42 +20,6 @@ use crate::test_signals::{Step as Signal, pause_point};
 const ATTEMPTS_MAX: u32 = 20;
 /// Between attempts at a compensation.
 const BACKOFF: RetryBackoff = RetryBackoff::Exponential { base: secs(1), max: minutes(5) };
-
-/// A message that takes back what a step has done.
-pub struct CompensationCall {
-    call: CallAttempt,
-    shape: u64,
-    timeout: Duration,
-}
-
-impl CompensationCall {
-    /// The call of a handler.
-    pub(super) fn of<H: Handler>(message: &H) -> Result<Self> {
-        let is_transactional = H::META.kind() == KindName::Mutation;
-        let name = Arc::from(H::META.wire_name());
-        let call = CallAttempt { name, args: Bytes::from(message.to_json()?), is_transactional };
-        Ok(Self { call, shape: shape_of_call::<H>(), timeout: H::META.timeout })
-    }
-}
-
-/// A registered compensation.
-pub struct Compensation {
-    /// Where the journal has its row.
-    pub position: String,
-    /// The name of the step that it takes back.
-    pub name: String,
-    /// Compensations run from the largest to the smallest: the number of the step, and the order of
-    /// registration.
-    pub order: (u32, usize),
-    call: CompensationCall,
-}
-
-impl Compensation {
-    /// Of the step at `position`.
-    pub(super) fn of(position: &str, name: &str, order: (u32, usize), call: CompensationCall) -> Self {
-        Self { position: format!("-{position}"), name: name.to_owned(), order, call }
-    }
-}
 
 /// How compensating has ended for now.
 #[derive(Debug)]
@@ -109,7 +69,7 @@ async fn compensate_one(
         let began = Instant::now();
         let row = row(compensation, failed + 1, began);
         let CompensationCall { call, timeout, .. } = &compensation.call;
-        let fault = match call.run(run, scope, &row, *timeout).await {
+        let fault = match attempt_call(call, run, scope, &row, *timeout).await {
             Ok(Attempted::Recorded { .. }) => return Ok(CompensationEnd::Done),
             Ok(Attempted::Returned(output)) => {
                 let number = Some(run.next_number());

@@ -1,8 +1,8 @@
 //! `ctx.start(message)`: a workflow becomes a run.
 //!
 //! In a mutation the run is part of its transaction, so that it exists if and only if the mutation committed.
-//! Actions, jobs and crons have no transaction, so there the insert is one of its own. In a workflow the start
-//! is a step, recorded together with the run that it starts.
+//! Actions, jobs and crons have no transaction, so there the insert is one of its own. In a workflow the
+//! start is a step, recorded together with the run that it starts.
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -13,20 +13,21 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::call::CallableFrom;
-use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, WorkflowContext};
+use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::enqueue::origin;
 use crate::app::error::Result;
-use crate::app::handler::Handler;
+use crate::app::handler::{Handler, Meta};
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Workflow};
 use crate::app::secret::Secret;
-use crate::app::workflow::branch::Place;
-use crate::app::workflow::child::start_child;
 use crate::app::workflow::event::Event;
 use crate::app::workflow::handle::WorkflowHandle;
-use crate::app::workflow::limits::{EVENT_BYTES_MAX, PUBLISHED_BYTES_MAX, WAIT_MAX};
-use crate::app::workflow::new_run::{IdConflict, NewRun, NewSignal, ParentPolicy, StartOutcome};
+use crate::app::workflow_run::WorkflowMeta;
+use crate::app::workflow_run::branch::StepPosition;
+use crate::app::workflow_run::limits::{EVENT_BYTES_MAX, PUBLISHED_BYTES_MAX, WAIT_MAX};
+use crate::app::workflow_run::new_run::{IdConflict, NewRun, NewSignal, ParentPolicy, StartOutcome};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
+use crate::kernel::remedy;
 
 /// Bytes of an application's id of a run, as JSON.
 const KEY_BYTES_MAX: usize = 512;
@@ -41,50 +42,48 @@ const KEY_BYTES_MAX: usize = 512;
 pub trait StartableFrom<Caller: Kind>: Kind {
     /// The place of the start in its caller's code, where that is recorded.
     #[doc(hidden)]
-    fn place(_: &Ctx<Caller>) -> Result<Option<Place>> {
+    fn place(_: &Ctx<Caller>) -> Result<Option<StepPosition>> {
         Ok(None)
     }
 
     /// Writes the run.
     #[doc(hidden)]
-    fn start(ctx: &Ctx<Caller>, place: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>>;
+    fn start(
+        ctx: &Ctx<Caller>,
+        place: Option<StepPosition>,
+        run: NewRun,
+    ) -> BoxFuture<'_, Result<StartOutcome>>;
 }
 
 impl StartableFrom<Mutation> for Workflow {
-    fn start(ctx: &MutationContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+    fn start(
+        ctx: &MutationContext,
+        _: Option<StepPosition>,
+        run: NewRun,
+    ) -> BoxFuture<'_, Result<StartOutcome>> {
         Box::pin(async move { insert(ctx, &run).await })
     }
 }
 
 impl StartableFrom<Action> for Workflow {
-    fn start(ctx: &ActionContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+    fn start(
+        ctx: &ActionContext,
+        _: Option<StepPosition>,
+        run: NewRun,
+    ) -> BoxFuture<'_, Result<StartOutcome>> {
         Box::pin(start_alone(ctx, run))
     }
 }
 
 impl StartableFrom<Job> for Workflow {
-    fn start(ctx: &JobContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+    fn start(ctx: &JobContext, _: Option<StepPosition>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
         Box::pin(start_alone(ctx, run))
     }
 }
 
 impl StartableFrom<Cron> for Workflow {
-    fn start(ctx: &CronContext, _: Option<Place>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
+    fn start(ctx: &CronContext, _: Option<StepPosition>, run: NewRun) -> BoxFuture<'_, Result<StartOutcome>> {
         Box::pin(start_alone(ctx, run))
-    }
-}
-
-impl StartableFrom<Self> for Workflow {
-    fn place(ctx: &WorkflowContext) -> Result<Option<Place>> {
-        ctx.place().map(Some)
-    }
-
-    fn start(
-        ctx: &WorkflowContext,
-        place: Option<Place>,
-        run: NewRun,
-    ) -> BoxFuture<'_, Result<StartOutcome>> {
-        Box::pin(start_child(ctx, place, run))
     }
 }
 
@@ -92,7 +91,7 @@ impl StartableFrom<Self> for Workflow {
 #[must_use = "a start does nothing until it is awaited"]
 pub struct Start<'a, H, K: Kind> {
     ctx: &'a Ctx<K>,
-    place: Result<Option<Place>>,
+    place: Result<Option<StepPosition>>,
     run: Result<NewRun>,
     attributes: serde_json::Map<String, Value>,
     policy: ParentPolicy,
@@ -102,14 +101,15 @@ pub struct Start<'a, H, K: Kind> {
 }
 
 /// [`StartableFrom::start`].
-type WriteRun<K> = for<'c> fn(&'c Ctx<K>, Option<Place>, NewRun) -> BoxFuture<'c, Result<StartOutcome>>;
+type WriteRun<K> =
+    for<'c> fn(&'c Ctx<K>, Option<StepPosition>, NewRun) -> BoxFuture<'c, Result<StartOutcome>>;
 
 impl<K: Kind> Ctx<K> {
     /// Starts a run of a workflow, which carries the caller's identity and trace. Returns the id of the run.
     ///
-    /// In a mutation the run exists if and only if the mutation commits. Actions and jobs have no transaction,
-    /// so there the start commits on its own; it is repeatable with [`id`](Start::id). In a workflow the run
-    /// is a child, which is started once.
+    /// In a mutation the run exists if and only if the mutation commits. Actions and jobs have no
+    /// transaction, so there the start commits on its own; it is repeatable with [`id`](Start::id). In a
+    /// workflow the run is a child, which is started once.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the workflow's `input_max`; `CONFLICT` when the
@@ -264,7 +264,50 @@ impl<'a, H: 'a, K: Kind> IntoFuture for Start<'a, H, K> {
 /// version is deprecated.
 pub fn new_run<H: Handler>(message: &H) -> Result<NewRun> {
     let input = String::from_utf8(message.to_json()?).map_err(Fault::internal)?;
-    NewRun::of(&H::META, input)
+    run_of(&H::META, input)
+}
+
+/// The run that executes the workflow of `meta` with these arguments.
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE` when the arguments are larger than `input_max`; `CONFLICT` when this version of the
+/// workflow is deprecated.
+fn run_of(meta: &Meta, input: String) -> Result<NewRun> {
+    let bytes_max = meta.input_bytes_max;
+    let name = meta.wire_name();
+    if input.len() > bytes_max {
+        let text = format!("the arguments of `{name}` are larger than {bytes_max} bytes");
+        return Err(Fault::new(Code::PayloadTooLarge, text)
+            .with_details(serde_json::json!({ "bytesMax": bytes_max }))
+            .with_help(remedy::INPUT_MAX));
+    }
+    let WorkflowMeta { version, timeout, deprecated, retention, aliases: _ } =
+        meta.workflow_meta().unwrap_or(WorkflowMeta::DEFAULT);
+    if deprecated {
+        let text = format!(
+            "version {version} of the workflow `{name}` is deprecated: it only goes on with runs that \
+             exist; start the newest version"
+        );
+        return Err(Fault::new(Code::Conflict, text));
+    }
+    let secs = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    Ok(NewRun {
+        id: RunId::new(),
+        workflow: name,
+        version,
+        key: None,
+        on_conflict: IdConflict::Return,
+        input: Secret::new(input),
+        after_secs: 0.0,
+        timeout_secs: secs(timeout),
+        retain_secs: secs(retention),
+        attributes: None,
+        followed: false,
+        parent: None,
+        policy: ParentPolicy::Cancel,
+        signal: None,
+        continues: None,
+    })
 }
 
 /// The payload of an event, as JSON.
@@ -299,8 +342,8 @@ where
     Ok(ctx.call(StartWorkflow { run }).await?)
 }
 
-/// Starts a run in a transaction of its own, for callers that have none. The size of the arguments was checked
-/// against the workflow's own limit.
+/// Starts a run in a transaction of its own, for callers that have none. The size of the arguments was
+/// checked against the workflow's own limit.
 #[forge_app_macros::mutation(name = "forge.startWorkflow", internal, input_max = "1GiB")]
 pub async fn start_workflow(ctx: &MutationContext, run: NewRun) -> Result<StartOutcome> {
     insert(ctx, &run).await

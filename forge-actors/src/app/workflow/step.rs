@@ -13,19 +13,21 @@ use crate::app::error::{CallError, Result};
 use crate::app::handler::Handler;
 use crate::app::job::RetryBackoff;
 use crate::app::job_failure::JobFailure;
-use crate::app::kind::{KindName, RunsAsStep};
+use crate::app::kind::RunsAsStep;
 use crate::app::wire_shape::{shape_of, shape_of_call};
 use crate::app::wire_type::WireType;
-use crate::app::workflow::attempt::{Attempted, CallAttempt, is_infrastructure, unwound};
-use crate::app::workflow::branch::{Branch, Place};
-use crate::app::workflow::journal::{JournalEntry, StepIdentity, StepKind, StepStatus};
-use crate::app::workflow::limits::{
+use crate::app::workflow::attempt::{
+    Attempted, attempt_call, compensation_call, is_infrastructure, step_call, unwound,
+};
+use crate::app::workflow_run::branch::{Branch, StepPosition};
+use crate::app::workflow_run::compensation::{Compensation, CompensationCall, StepCall};
+use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus};
+use crate::app::workflow_run::limits::{
     CLOSURE_TIMEOUT, INFRASTRUCTURE_PATIENCE, RETRY_IN_MEMORY_MAX, SHOWN_INPUT_BYTES_MAX,
     STEP_RESULT_BYTES_MAX, WAIT_MAX,
 };
-use crate::app::workflow::run::{ActiveRun, Found, entry_of};
-use crate::app::workflow::saga::{Compensation, CompensationCall};
-use crate::app::workflow::store::StepRow;
+use crate::app::workflow_run::run::{ActiveRun, Found, entry_of};
+use crate::app::workflow_run::store::{Recorded, StepRow};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{millis, minutes, secs};
@@ -78,7 +80,7 @@ pub struct StepWork<'a> {
 #[doc(hidden)]
 pub enum AttemptWork<'a> {
     /// As a call of another handler.
-    Call(CallAttempt),
+    Call(StepCall),
     /// As a closure, which returns JSON.
     Closure(Box<dyn Fn(CallScope) -> BoxFuture<'a, Result<Bytes>> + Send + Sync + 'a>),
 }
@@ -92,17 +94,15 @@ where
     type Error = CallError<H::Error>;
 
     fn work(self) -> Result<StepWork<'a>> {
-        let args = self.to_json()?;
-        let is_transactional = H::META.kind() == KindName::Mutation;
-        let input =
-            (args.len() <= SHOWN_INPUT_BYTES_MAX).then(|| String::from_utf8_lossy(&args).into_owned());
-        let name = Arc::from(H::META.wire_name());
+        let call = step_call(&self)?;
+        let input = (call.args.len() <= SHOWN_INPUT_BYTES_MAX)
+            .then(|| String::from_utf8_lossy(&call.args).into_owned());
         Ok(StepWork {
             kind: StepKind::Call,
             shape: shape_of_call::<H>(),
             input,
             timeout: H::META.timeout,
-            attempt: AttemptWork::Call(CallAttempt { name, args: args.into(), is_transactional }),
+            attempt: AttemptWork::Call(call),
         })
     }
 
@@ -196,9 +196,9 @@ type Undo<'a, T> = Box<dyn FnOnce(&T) -> Result<CompensationCall> + Send + 'a>;
 
 /// A step about to run; awaiting this runs it, unless the journal has its result.
 #[must_use = "a step does nothing until it is awaited"]
-pub struct Step<'a, T, E> {
+pub struct WorkflowStep<'a, T, E> {
     ctx: &'a WorkflowContext,
-    placed: Result<(Place, StepWork<'a>)>,
+    placed: Result<(StepPosition, StepWork<'a>)>,
     name: String,
     policy: StepPolicy,
     undo: Option<Undo<'a, T>>,
@@ -207,7 +207,7 @@ pub struct Step<'a, T, E> {
 
 /// A step whose failure the workflow survives; awaiting this runs it.
 #[must_use = "a step does nothing until it is awaited"]
-pub struct OptionalStep<'a, T, E>(Step<'a, T, E>);
+pub struct OptionalStep<'a, T, E>(WorkflowStep<'a, T, E>);
 
 impl WorkflowContext {
     /// Runs `body` once, and records what it returns under this name: when the run goes on after a crash or a
@@ -247,9 +247,13 @@ impl WorkflowContext {
     /// }
     /// # fn main() {}
     /// ```
-    pub fn step<'a, M, B: StepBody<'a, M>>(&'a self, name: &str, body: B) -> Step<'a, B::Output, B::Error> {
+    pub fn step<'a, M, B: StepBody<'a, M>>(
+        &'a self,
+        name: &str,
+        body: B,
+    ) -> WorkflowStep<'a, B::Output, B::Error> {
         let placed = self.place().and_then(|place| Ok((place, body.work()?)));
-        Step {
+        WorkflowStep {
             ctx: self,
             placed,
             name: name.to_owned(),
@@ -260,7 +264,7 @@ impl WorkflowContext {
     }
 
     /// The position of the next step, in the branch that is polled now.
-    pub(super) fn place(&self) -> Result<Place> {
+    pub(super) fn place(&self) -> Result<StepPosition> {
         Ok(Branch::current()?.place())
     }
 
@@ -269,7 +273,7 @@ impl WorkflowContext {
     }
 }
 
-impl<'a, T: WireType, E> Step<'a, T, E> {
+impl<'a, T: WireType, E> WorkflowStep<'a, T, E> {
     /// Tries so many times more when an attempt fails, with growing pauses from a second to a minute. Without
     /// it the first failure is final. Failures of the infrastructure (the database is away, the node is full)
     /// are retried for ten minutes in any case.
@@ -303,7 +307,7 @@ impl<'a, T: WireType, E> Step<'a, T, E> {
         C: Handler,
         C::Kind: RunsAsStep,
     {
-        self.undo = Some(Box::new(move |output| CompensationCall::of(&undo(output))));
+        self.undo = Some(Box::new(move |output| compensation_call(&undo(output))));
         self
     }
 
@@ -331,7 +335,7 @@ impl<'a, T: WireType, E> Step<'a, T, E> {
     }
 }
 
-impl<'a, T: WireType, E: Send + 'a> IntoFuture for Step<'a, T, E> {
+impl<'a, T: WireType, E: Send + 'a> IntoFuture for WorkflowStep<'a, T, E> {
     type Output = Result<T, E>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
@@ -378,7 +382,7 @@ pub(super) fn end_of(entry: JournalEntry) -> Result<StepEnd> {
 struct Execution<'s, 'a> {
     ctx: &'s WorkflowContext,
     run: &'s Arc<ActiveRun>,
-    place: &'s Place,
+    place: &'s StepPosition,
     name: &'s str,
     policy: StepPolicy,
     work: StepWork<'a>,
@@ -417,7 +421,7 @@ impl Execution<'_, '_> {
     }
 
     /// Runs the step until it succeeds or has failed for good.
-    async fn attempts(&self, open: Option<JournalEntry>) -> Result<(StepEnd, super::store::Recorded)> {
+    async fn attempts(&self, open: Option<JournalEntry>) -> Result<(StepEnd, Recorded)> {
         if open.is_none() {
             self.run.check_bounds()?;
         }
@@ -469,7 +473,7 @@ impl Execution<'_, '_> {
         let limit = self.policy.timeout.unwrap_or(self.work.timeout);
         let scope = self.ctx.scope.deeper()?;
         match &self.work.attempt {
-            AttemptWork::Call(call) => call.run(self.run, &scope, row, limit).await,
+            AttemptWork::Call(call) => attempt_call(call, self.run, &scope, row, limit).await,
             AttemptWork::Closure(closure) => {
                 let running = unwound(closure(scope.until(Instant::now() + limit)));
                 match tokio::time::timeout(limit, running).await {
@@ -506,7 +510,7 @@ impl Execution<'_, '_> {
         }
     }
 
-    async fn complete(&self, mut row: StepRow, output: String) -> Result<(StepEnd, super::store::Recorded)> {
+    async fn complete(&self, mut row: StepRow, output: String) -> Result<(StepEnd, Recorded)> {
         let number = self.run.next_number();
         row.number = Some(number);
         row.output = Some(output.clone());
@@ -516,12 +520,7 @@ impl Execution<'_, '_> {
     }
 
     /// Records that the step has failed for good.
-    async fn fail(
-        &self,
-        failed: u32,
-        began: Instant,
-        fault: Fault,
-    ) -> Result<(StepEnd, super::store::Recorded)> {
+    async fn fail(&self, failed: u32, began: Instant, fault: Fault) -> Result<(StepEnd, Recorded)> {
         let number = self.run.next_number();
         let mut row = self.row(failed, began);
         row.status = if self.is_optional { StepStatus::Skipped } else { StepStatus::Failed };

@@ -9,12 +9,12 @@ use futures::future::BoxFuture;
 use crate::app::context::WorkflowContext;
 use crate::app::error::Result;
 use crate::app::wire_shape::shape_of;
-use crate::app::workflow::branch::{Branch, Place};
 use crate::app::workflow::event::{Event, key_text};
-use crate::app::workflow::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
-use crate::app::workflow::limits::{SHORT_WAIT, WAIT_MAX};
-use crate::app::workflow::run::{ActiveRun, Found};
-use crate::app::workflow::store::{Recorded, StepRow, TakenEvent};
+use crate::app::workflow_run::branch::{Branch, StepPosition};
+use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::limits::{SHORT_WAIT, WAIT_MAX};
+use crate::app::workflow_run::run::{ActiveRun, Found};
+use crate::app::workflow_run::store::{Recorded, StepRow, TakenEvent};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
@@ -34,7 +34,7 @@ pub(super) async fn sleep_until(run: &ActiveRun, position: &str, due_at: Timesta
 #[must_use = "a sleep does nothing until it is awaited"]
 pub struct Sleep<'a> {
     ctx: &'a WorkflowContext,
-    place: Result<Place>,
+    place: Result<StepPosition>,
     duration: Duration,
 }
 
@@ -57,7 +57,7 @@ pub struct WaitForUntil<'a, E> {
 
 /// What a wait waits for.
 struct Wanted {
-    place: Place,
+    place: StepPosition,
     kind: StepKind,
     name: String,
     key: String,
@@ -86,7 +86,8 @@ impl WorkflowContext {
     /// waits here is found too; each event is consumed once by a run, the oldest one first.
     ///
     /// # Errors
-    /// `PAYLOAD_TOO_LARGE` when the journal is full. `CONFLICT` when the recorded event does not fit the type.
+    /// `PAYLOAD_TOO_LARGE` when the journal is full. `CONFLICT` when the recorded event does not fit the
+    /// type.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -182,7 +183,7 @@ impl<'a> IntoFuture for Sleep<'a> {
     }
 }
 
-async fn sleep(run: &Arc<ActiveRun>, place: &Place, duration: Duration) -> Result<()> {
+async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -> Result<()> {
     let wanted = StepIdentity { kind: StepKind::Sleep, name: "sleep", shape: UNCHECKED_SHAPE };
     let due_at = match run.find(place, wanted) {
         Found::Ended(entry) => return ended(&entry),
@@ -268,7 +269,7 @@ impl Wanted {
 }
 
 /// The row of a wait that has ended.
-pub(super) fn row(place: &Place, kind: StepKind, name: &str, shape: u64) -> StepRow {
+pub(super) fn row(place: &StepPosition, kind: StepKind, name: &str, shape: u64) -> StepRow {
     StepRow {
         position: place.position.clone(),
         kind,

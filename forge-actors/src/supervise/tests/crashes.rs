@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernel::limits::JOURNAL_ENTRIES_MAX;
-use crate::supervise::{Crash, Journal, catch_unwind};
+use crate::supervise::{ActorJournal, Crash, catch_unwind};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_recorded_with_cause_place_message_and_backtrace() {
@@ -108,7 +108,7 @@ async fn ten_thousand_equal_panics_are_cheap() {
 
 #[test]
 fn the_journal_is_bounded_and_counts_the_entries_that_a_reader_missed() {
-    let journal = Journal::default();
+    let journal = ActorJournal::default();
     for number in 1..=JOURNAL_ENTRIES_MAX as u64 + 10 {
         assert_eq!(journal.record_crash(Crash::new("fn/list", "query", &"x".repeat(10_000))), number);
     }

@@ -26,7 +26,7 @@ WITH owner AS MATERIALIZED (
            input, identity, trace, created_at, begun_at, clock_timestamp() + make_interval(secs => coalesce(retain_secs, $2)),
            deadline_at, parent_id, parent_position, followed, attributes, published, end_steps, end_bytes, continues
     FROM ended
-), told AS (
+), announced AS (
     INSERT INTO forge_workflow_events (event, key, payload)
     SELECT 'forge.run', id::text, 'null'
     FROM ended

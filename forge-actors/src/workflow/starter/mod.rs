@@ -14,7 +14,7 @@ use super::insert::{StartedRun, insert_event, insert_rows, insert_run};
 use super::paths::WORKFLOW_STARTER;
 use crate::app::Result;
 use crate::app::workflow::WORKFLOWS_TOPIC;
-use crate::app::workflow::new_run::{NewEvent, NewRun, StartOutcome, StartRun};
+use crate::app::workflow_run::new_run::{NewEvent, NewRun, StartOutcome, StartRun};
 use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::db::handle::Db;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::WorkflowStarter;
-use crate::app::workflow::new_run::StartRun;
+use crate::app::workflow_run::new_run::StartRun;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::subsystem::{ActorNote, NodeBuilder, Part, Subsystem};

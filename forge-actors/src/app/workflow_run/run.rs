@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::app::error::Result;
-use crate::app::workflow::branch::{Branch, Place};
-use crate::app::workflow::journal::{Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus};
-use crate::app::workflow::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
-use crate::app::workflow::saga::Compensation;
-use crate::app::workflow::store::{Activation, Recorded, RunStore, StepRow};
+use crate::app::workflow_run::branch::{Branch, StepPosition};
+use crate::app::workflow_run::compensation::Compensation;
+use crate::app::workflow_run::journal::{Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus};
+use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
+use crate::app::workflow_run::store::{ActivationStart, Recorded, RunStore, StepRow};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 use crate::kernel::merge_slot::MergeSlot;
@@ -28,7 +28,7 @@ pub struct ActiveRun {
     pub workflow: String,
     /// The version that it has.
     pub version: u32,
-    pub(super) store: Arc<dyn RunStore>,
+    pub(in crate::app) store: Arc<dyn RunStore>,
     root: Arc<Branch>,
     /// The clock of the database when it was claimed.
     now: Timestamp,
@@ -70,7 +70,7 @@ struct Progress {
 }
 
 /// What the journal says about a step that the code asks for.
-pub(super) enum Found {
+pub(in crate::app) enum Found {
     /// The step has ended.
     Ended(JournalEntry),
     /// It has begun: it waits, or attempts have failed.
@@ -82,7 +82,7 @@ pub(super) enum Found {
 }
 
 /// Counts one of the steps of a run until it is dropped.
-pub(super) struct Counted<'a>(&'a AtomicUsize);
+pub(in crate::app) struct Counted<'a>(&'a AtomicUsize);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
@@ -91,13 +91,13 @@ impl Drop for Counted<'_> {
 }
 
 /// A step waits until this is dropped.
-pub(super) struct Waiting<'a> {
+pub(in crate::app) struct WaitingStep<'a> {
     run: &'a ActiveRun,
     position: &'a str,
     _blocked: Counted<'a>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingStep<'_> {
     fn drop(&mut self) {
         self.run.with(|progress| progress.waits.remove(self.position));
     }
@@ -117,9 +117,18 @@ pub struct RunProgress {
 
 impl ActiveRun {
     /// An activation that begins.
-    pub fn new(activation: Activation, store: Arc<dyn RunStore>) -> Arc<Self> {
-        let Activation { id, workflow, version, began_at, now, entries, is_ending, is_check, attributes } =
-            activation;
+    pub fn new(activation: ActivationStart, store: Arc<dyn RunStore>) -> Arc<Self> {
+        let ActivationStart {
+            id,
+            workflow,
+            version,
+            began_at,
+            now,
+            entries,
+            is_ending,
+            is_check,
+            attributes,
+        } = activation;
         let numbers = entries.iter().filter_map(|entry| entry.number);
         let next_number = numbers.max().unwrap_or(0) + 1;
         let bytes = entries.iter().map(bytes_of).sum();
@@ -188,7 +197,7 @@ impl ActiveRun {
     }
 
     /// True while the code repeats what the journal holds.
-    pub(super) fn is_replaying(&self) -> bool {
+    pub(in crate::app) fn is_replaying(&self) -> bool {
         self.is_check || self.is_ending || self.with(|progress| progress.unvisited > 0)
     }
 
@@ -238,36 +247,40 @@ impl ActiveRun {
     }
 
     /// Notes that a step executes something, until the result is dropped.
-    pub(super) fn executing(&self) -> Counted<'_> {
+    pub(in crate::app) fn executing(&self) -> Counted<'_> {
         self.executing.fetch_add(1, AcqRel);
         Counted(&self.executing)
     }
 
     /// Notes that a step waits until this moment, until the result is dropped.
-    pub(super) fn waiting<'a>(&'a self, position: &'a str, until: Option<Timestamp>) -> Waiting<'a> {
+    pub(in crate::app) fn waiting<'a>(
+        &'a self,
+        position: &'a str,
+        until: Option<Timestamp>,
+    ) -> WaitingStep<'a> {
         self.blocked.fetch_add(1, AcqRel);
         self.with(|progress| progress.waits.insert(position.to_owned(), until));
-        Waiting { run: self, position, _blocked: Counted(&self.blocked) }
+        WaitingStep { run: self, position, _blocked: Counted(&self.blocked) }
     }
 
     /// Waits until the run is activated again.
-    pub(super) async fn never<T>(&self) -> T {
+    pub(in crate::app) async fn never<T>(&self) -> T {
         self.blocked.fetch_add(1, AcqRel);
         let _blocked = Counted(&self.blocked);
         std::future::pending().await
     }
 
     /// True when nothing new may begin.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(in crate::app) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Acquire)
     }
 
-    pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
+    pub(in crate::app) fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.subscribe()
     }
 
     /// What the journal says about a step.
-    pub(super) fn find(&self, place: &Place, wanted: StepIdentity<'_>) -> Found {
+    pub(in crate::app) fn find(&self, place: &StepPosition, wanted: StepIdentity<'_>) -> Found {
         let is_passive = self.is_ending || self.is_check || self.is_stopping.load(Acquire);
         self.with(|progress| {
             if progress.divergence.is_some() {
@@ -295,7 +308,7 @@ impl ActiveRun {
     }
 
     /// The number of the step that ends now.
-    pub(super) fn next_number(&self) -> u32 {
+    pub(in crate::app) fn next_number(&self) -> u32 {
         self.with(|progress| {
             let number = progress.next_number;
             progress.next_number += 1;
@@ -307,7 +320,7 @@ impl ActiveRun {
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` when the journal has reached a limit.
-    pub(super) fn check_bounds(&self) -> Result<()> {
+    pub(in crate::app) fn check_bounds(&self) -> Result<()> {
         let (steps, bytes) = self.with(|progress| (progress.journal.len(), progress.bytes));
         let which = match (steps >= STEPS_MAX, bytes >= JOURNAL_BYTES_MAX) {
             (false, false) => return Ok(()),
@@ -321,7 +334,7 @@ impl ActiveRun {
     }
 
     /// Writes a row of the journal. What it returns is known here afterwards.
-    pub(super) async fn record(&self, row: StepRow) -> Result<Recorded> {
+    pub(in crate::app) async fn record(&self, row: StepRow) -> Result<Recorded> {
         let entry = entry_of(&row);
         let bytes = row.output.as_ref().map_or(0, String::len) + row.error.as_ref().map_or(0, String::len);
         let recorded = self.store.record(row).await?;
@@ -330,7 +343,7 @@ impl ActiveRun {
     }
 
     /// Notes a row that was written by other means than [`record`](Self::record).
-    pub(super) fn note(&self, mut entry: JournalEntry, bytes: usize, recorded: Recorded) {
+    pub(in crate::app) fn note(&self, mut entry: JournalEntry, bytes: usize, recorded: Recorded) {
         entry.finished_at = recorded.finished_at;
         entry.due_at = recorded.due_at;
         self.with(|progress| {
@@ -340,17 +353,17 @@ impl ActiveRun {
         });
     }
 
-    pub(super) fn add_compensation(&self, compensation: Compensation) {
+    pub(in crate::app) fn add_compensation(&self, compensation: Compensation) {
         self.with(|progress| progress.compensations.push(compensation));
     }
 
     /// The number of the last step that has ended, and how many compensations were registered.
-    pub(super) fn compensation_order(&self) -> (u32, usize) {
+    pub(in crate::app) fn compensation_order(&self) -> (u32, usize) {
         self.with(|progress| (progress.next_number - 1, progress.compensations.len()))
     }
 
     /// Sets an attribute; the text of all of them.
-    pub(super) fn set_attribute(&self, name: &str, value: serde_json::Value) -> String {
+    pub(in crate::app) fn set_attribute(&self, name: &str, value: serde_json::Value) -> String {
         self.with(|progress| {
             progress.attributes.insert(name.to_owned(), value);
             serde_json::Value::Object(progress.attributes.clone()).to_string()
@@ -358,18 +371,18 @@ impl ActiveRun {
     }
 
     /// How long from now until this moment of the database's clock.
-    pub(super) fn left(&self, moment: Timestamp) -> Duration {
+    pub(in crate::app) fn left(&self, moment: Timestamp) -> Duration {
         let from_claim = (moment - self.now).to_std().unwrap_or_default();
         from_claim.saturating_sub(self.activated.elapsed())
     }
 
     /// Events that waits of this activation have taken.
-    pub(super) fn claimed_events(&self) -> Vec<i64> {
+    pub(in crate::app) fn claimed_events(&self) -> Vec<i64> {
         self.with(|progress| progress.claimed_events.clone())
     }
 
     /// Takes an event for a wait; false when another wait of this activation has it.
-    pub(super) fn claim_event(&self, event: i64) -> bool {
+    pub(in crate::app) fn claim_event(&self, event: i64) -> bool {
         self.with(|progress| {
             let is_new = !progress.claimed_events.contains(&event);
             if is_new {
@@ -380,13 +393,13 @@ impl ActiveRun {
     }
 
     /// The row of the journal at a position.
-    pub(super) fn with_entry(&self, position: &str) -> Option<JournalEntry> {
+    pub(in crate::app) fn with_entry(&self, position: &str) -> Option<JournalEntry> {
         self.with(|progress| progress.journal.get(position).cloned())
     }
 }
 
 /// The row of a step as the journal in memory keeps it: without its result, which its future has.
-pub(super) fn entry_of(row: &StepRow) -> JournalEntry {
+pub(in crate::app) fn entry_of(row: &StepRow) -> JournalEntry {
     JournalEntry {
         position: row.position.clone(),
         kind: row.kind,

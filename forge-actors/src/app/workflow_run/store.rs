@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::app::error::Result;
 use crate::app::new_job::NewJob;
-use crate::app::workflow::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow::new_run::NewRun;
+use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow_run::new_run::NewRun;
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
 use crate::kernel::ids::RunId;
@@ -20,7 +20,7 @@ use crate::kernel::time::Timestamp;
 /// A row of the journal that is to be written.
 #[derive(Debug, Clone)]
 pub struct StepRow {
-    /// Place in the code.
+    /// StepPosition in the code.
     pub position: String,
     /// What it does.
     pub kind: StepKind,
@@ -72,15 +72,15 @@ pub struct TakenEvent {
 
 /// How a run has ended that another one waits for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum RunEnd {
+pub enum WaitedEnd {
     /// Its function has returned this, as JSON.
     Completed(String),
     /// It has ended without success: a `JobFailure`, as JSON.
     Failed(String),
 }
 
-/// What an active run asks of its node. A run that its node has lost gets no answers any more: its function is
-/// dropped.
+/// What an active run asks of its node. A run that its node has lost gets no answers any more: its function
+/// is dropped.
 pub trait RunStore: Send + Sync + 'static {
     /// Writes a row of the journal. Rows of runs of this node that are written at the same time share a
     /// statement and a commit.
@@ -121,10 +121,10 @@ pub trait RunStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<TakenEvent>>>;
 
     /// How another run has ended, if it has.
-    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunEnd>>>;
+    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<WaitedEnd>>>;
 
     /// How a job has ended, if it has.
-    fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<RunEnd>>>;
+    fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<WaitedEnd>>>;
 
     /// Writes what the run publishes, and its attributes.
     fn publish(&self, published: Option<String>, attributes: Option<String>) -> BoxFuture<'_, Result<()>>;
@@ -137,7 +137,7 @@ pub trait RunStore: Send + Sync + 'static {
 }
 
 /// What an activation of a run begins with.
-pub struct Activation {
+pub struct ActivationStart {
     /// The run.
     pub id: RunId,
     /// Wire name of its workflow.

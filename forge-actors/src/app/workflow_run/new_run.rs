@@ -1,17 +1,11 @@
 //! A run on its way into its table.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
-use crate::app::handler::Meta;
 use crate::app::secret::Secret;
-use crate::app::workflow::meta::WorkflowMeta;
 use crate::db::handle::Db;
-use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
-use crate::kernel::remedy;
 
 /// What a start does when the application's id names a run already.
 #[forge_app_macros::data]
@@ -170,49 +164,4 @@ pub trait StartRun: Send + Sync + 'static {
     /// Inserts an event on `db`, the transaction of the emitting call. False when one with the same
     /// idempotency key exists.
     fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>>;
-}
-
-impl NewRun {
-    /// The run that executes the workflow of `meta` with these arguments.
-    ///
-    /// # Errors
-    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than `input_max`; `CONFLICT` when this version of the
-    /// workflow is deprecated.
-    pub(crate) fn of(meta: &Meta, input: String) -> Result<Self> {
-        let bytes_max = meta.input_bytes_max;
-        let name = meta.wire_name();
-        if input.len() > bytes_max {
-            let text = format!("the arguments of `{name}` are larger than {bytes_max} bytes");
-            return Err(Fault::new(Code::PayloadTooLarge, text)
-                .with_details(serde_json::json!({ "bytesMax": bytes_max }))
-                .with_help(remedy::INPUT_MAX));
-        }
-        let WorkflowMeta { version, timeout, deprecated, retention, aliases: _ } =
-            meta.workflow_meta().unwrap_or(WorkflowMeta::DEFAULT);
-        if deprecated {
-            let text = format!(
-                "version {version} of the workflow `{name}` is deprecated: it only goes on with runs that \
-                 exist; start the newest version"
-            );
-            return Err(Fault::new(Code::Conflict, text));
-        }
-        let secs = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-        Ok(Self {
-            id: RunId::new(),
-            workflow: name,
-            version,
-            key: None,
-            on_conflict: IdConflict::Return,
-            input: Secret::new(input),
-            after_secs: 0.0,
-            timeout_secs: secs(timeout),
-            retain_secs: secs(retention),
-            attributes: None,
-            followed: false,
-            parent: None,
-            policy: ParentPolicy::Cancel,
-            signal: None,
-            continues: None,
-        })
-    }
 }

@@ -33,15 +33,15 @@ pub struct Branch {
     /// Steps that were made in this branch and are polled in it now.
     running: AtomicUsize,
     /// The branch is one of a race, or inside of one: the code may end without its steps.
-    pub(super) is_optional: bool,
+    pub(in crate::app) is_optional: bool,
 }
 
 /// The position of a step, and the branch that it was made in.
 #[derive(Clone)]
 #[doc(hidden)]
-pub struct Place {
-    pub(super) position: String,
-    pub(super) branch: Arc<Branch>,
+pub struct StepPosition {
+    pub(in crate::app) position: String,
+    pub(in crate::app) branch: Arc<Branch>,
 }
 
 impl Branch {
@@ -56,8 +56,8 @@ impl Branch {
     }
 
     /// Branch `index` of the group at `place`.
-    pub(super) fn of_group(place: &Place, index: usize, is_race: bool) -> Arc<Self> {
-        let Place { position, branch } = place;
+    pub(in crate::app) fn of_group(place: &StepPosition, index: usize, is_race: bool) -> Arc<Self> {
+        let StepPosition { position, branch } = place;
         let is_optional = is_race || branch.is_optional;
         Arc::new(Self::new(format!("{position}.{index}."), branch.time.load(Relaxed), is_optional))
     }
@@ -66,7 +66,7 @@ impl Branch {
     ///
     /// # Errors
     /// `INTERNAL` outside of the task of a workflow.
-    pub(super) fn current() -> Result<Arc<Self>> {
+    pub(in crate::app) fn current() -> Result<Arc<Self>> {
         let branch = CURRENT.with_borrow(Clone::clone);
         branch.ok_or_else(|| {
             Fault::internal(
@@ -77,39 +77,39 @@ impl Branch {
     }
 
     /// The position of the next step.
-    pub(super) fn place(self: Arc<Self>) -> Place {
+    pub(in crate::app) fn place(self: Arc<Self>) -> StepPosition {
         let number = self.given.fetch_add(1, Relaxed) + 1;
-        Place { position: format!("{}{number}", self.prefix), branch: self }
+        StepPosition { position: format!("{}{number}", self.prefix), branch: self }
     }
 
     /// When the last step of this branch ended, or the branch began.
-    pub(super) fn now(&self) -> Timestamp {
+    pub(in crate::app) fn now(&self) -> Timestamp {
         Timestamp::from_timestamp_micros(self.time.load(Relaxed)).unwrap_or_default()
     }
 
     /// A step of this branch has ended.
-    pub(super) fn ended(&self, at: Option<Timestamp>) {
+    pub(in crate::app) fn ended(&self, at: Option<Timestamp>) {
         if let Some(at) = at {
             self.time.fetch_max(at.timestamp_micros(), Relaxed);
         }
     }
 
     /// The group that these branches belong to has ended.
-    pub(super) fn joined<'b>(&self, branches: impl Iterator<Item = &'b Arc<Self>>) {
+    pub(in crate::app) fn joined<'b>(&self, branches: impl Iterator<Item = &'b Arc<Self>>) {
         for branch in branches {
             self.time.fetch_max(branch.time.load(Relaxed), Relaxed);
         }
     }
 
     /// Notes that a step runs in this branch, until the result is dropped. False when another one does.
-    pub(super) fn enter(self: &Arc<Self>) -> (bool, RunningInBranch) {
+    pub(in crate::app) fn enter(self: &Arc<Self>) -> (bool, RunningInBranch) {
         let others = self.running.fetch_add(1, Relaxed);
         (others == 0, RunningInBranch(Arc::clone(self)))
     }
 }
 
 /// A step runs in its branch.
-pub(super) struct RunningInBranch(Arc<Branch>);
+pub(in crate::app) struct RunningInBranch(Arc<Branch>);
 
 impl Drop for RunningInBranch {
     fn drop(&mut self) {

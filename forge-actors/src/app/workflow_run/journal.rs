@@ -131,7 +131,7 @@ impl StepStatus {
 /// A row of the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalEntry {
-    /// Place in the code: `4`, or `5.0.1` for the first step of the first branch of a group.
+    /// StepPosition in the code: `4`, or `5.0.1` for the first step of the first branch of a group.
     pub position: String,
     /// What it does.
     pub kind: StepKind,
@@ -166,7 +166,7 @@ impl JournalEntry {
     }
 
     /// A step that a migration adds.
-    pub(super) fn completed(position: String, name: &str, output: String) -> Self {
+    pub(in crate::app) fn completed(position: String, name: &str, output: String) -> Self {
         Self {
             position,
             kind: StepKind::Closure,
