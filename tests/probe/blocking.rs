@@ -62,7 +62,7 @@ pub async fn spin(_ctx: &ActionContext, gate: String) -> Result<()> {
     Ok(())
 }
 
-fn sleep_until(gate: &str) {
+pub(super) fn sleep_until(gate: &str) {
     while !Path::new(gate).exists() {
         thread::sleep(Duration::from_millis(20));
     }

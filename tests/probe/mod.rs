@@ -24,6 +24,7 @@ drain_delay = "0ms"
 pub mod blocking;
 pub mod crons;
 pub mod families;
+pub mod flows;
 pub mod jobs;
 pub mod limits;
 pub mod live;

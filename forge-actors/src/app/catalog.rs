@@ -220,8 +220,8 @@ pub enum CatalogError {
     },
     /// A migration of a workflow leads nowhere.
     #[error(
-        "the migration of `{workflow}` from version {from} to {to} at {place} needs a function of version {to} \
-         in this binary, a `from` before its `to`, and to be the only one from {from}"
+        "the migration of `{workflow}` from version {from} to {to} at {place} needs a function of version \
+         {to} in this binary, a `from` before its `to`, and to be the only one from {from}"
     )]
     Migration {
         /// Wire name of the workflow.

@@ -1,8 +1,8 @@
 //! Group commit: rows of different runs that come at the same time are written by one statement.
 //!
 //! ```text
-//!   submit ──fewer than two writes are under way, nothing waits──▶ written alone
-//!      └──────────────────────────────────────────────otherwise──▶ gathered ──▶ the next write takes them all
+//!   submit ──fewer than two writes, nothing waits──▶ written alone
+//!      └─────────────────────────────otherwise─────▶ gathered ──▶ the next write takes them all
 //! ```
 //!
 //! A lone row waits for nobody. Two writes are under way at most, each by one connection: the busier the

@@ -2,10 +2,11 @@
 //! it.
 //!
 //! ```text
-//!   claimed ─▶ journal loaded ─▶ function ─┬─ returned ────────────────▶ ended
-//!                                          ├─ failed · time limit · cancel ─▶ ending written ─▶ compensating ─▶ ended
-//!                                          ├─ waits ───────────────────▶ left
-//!                                          └─ differs from its journal ─▶ left (diverged)
+//!   claimed ─▶ journal loaded ─▶ function ─┬─ returned ──▶ ended
+//!                                          ├─ waits ─────▶ left
+//!                                          ├─ differs from its journal ─▶ left (diverged)
+//!                                          └─ failed · time limit · cancel ─▶ ending written
+//!                                                               ─▶ compensating ─▶ ended
 //! ```
 //!
 //! An activation that ends in any other way (its actor is killed, its task panics) gives its run back: it is

@@ -163,7 +163,8 @@ impl TestContext {
     /// ```no_run
     /// # use forge::prelude::*;
     /// # use forge::testing::{TestContext, TestResult};
-    /// # #[forge::workflow] pub async fn trial(ctx: &WorkflowContext) -> Result<u32> { ctx.sleep(days(45)).await; Ok(1) }
+    /// # #[forge::workflow]
+    /// # pub async fn trial(ctx: &WorkflowContext) -> Result<u32> { ctx.sleep(days(45)).await; Ok(1) }
     /// # async fn example(cx: TestContext) -> TestResult {
     /// let run = cx.start(Trial {}).await?;
     /// cx.run_workflows().await?;

@@ -56,3 +56,8 @@ mod terminal;
 mod timeouts;
 mod traces;
 mod tree;
+mod workflow_audit;
+mod workflow_events;
+mod workflow_faults;
+mod workflow_kills;
+mod workflow_storm;

@@ -13,13 +13,13 @@ use super::stage::{PATIENCE, probe_on};
 /// The promise: ready within this long after a server takes writes.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-async fn await_unready(node: &Node) {
+pub(super) async fn await_unready(node: &Node) {
     until("/ready says 503", PATIENCE, || async { node.readiness().await.filter(|status| *status == 503) })
         .await;
 }
 
 /// Makes the server read-only by its configuration, or ends that.
-async fn set_read_only(database: &Database, on: bool) {
+pub(super) async fn set_read_only(database: &Database, on: bool) {
     let setting = if on { "on" } else { "off" };
     database.execute(&format!("alter system set default_transaction_read_only = {setting}")).await;
     database.execute("select pg_reload_conf()").await;

@@ -36,8 +36,8 @@ const KEY_BYTES_MAX: usize = 512;
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Caller}>` cannot start a handler of kind `{Self}`",
     label = "no `start()` of this here",
-    note = "only workflows are started; mutations, actions, jobs, crons and workflows start them, a query only \
-            reads and a run is a row"
+    note = "only workflows are started; mutations, actions, jobs, crons and workflows start them, a query \
+            only reads and a run is a row"
 )]
 pub trait StartableFrom<Caller: Kind>: Kind {
     /// The place of the start in its caller's code, where that is recorded.

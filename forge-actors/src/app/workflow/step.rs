@@ -225,7 +225,8 @@ impl WorkflowContext {
     /// ```
     /// # extern crate forge_actors as forge;
     /// # use forge::prelude::*;
-    /// # #[forge::mutation] pub async fn open(_ctx: &MutationContext, user: Uuid) -> Result<Uuid> { Ok(user) }
+    /// # #[forge::mutation]
+    /// # pub async fn open(_ctx: &MutationContext, user: Uuid) -> Result<Uuid> { Ok(user) }
     /// # #[forge::mutation] pub async fn close(_ctx: &MutationContext, id: Uuid) -> Result<()> { Ok(()) }
     /// #[forge::workflow]
     /// pub async fn onboard(ctx: &WorkflowContext, user: Uuid) -> Result<()> {
