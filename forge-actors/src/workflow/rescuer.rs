@@ -78,8 +78,9 @@ impl Duty for RunRescuer {
         self.not_by_sessions_before = before;
         if !lost.is_empty() {
             tracing::warn!(nodes = lost.join(", "), runs = released, "leases for workflows taken over");
-            store.forget_owners().await?;
         }
+        // Also those that a rescuer has left which ended before this: they are seen by each poll.
+        store.forget_owners().await?;
         if released > 0 {
             self.shared.claimer.notify(RunClaimerMessage::RunReady);
         }

@@ -1,8 +1,9 @@
 -- Called by workflow/store for the claimer, at each poll: $1 and $2 names and versions of the workflows that
 -- this binary has code for, $3 this node, $4 seconds after which a lease that was not renewed is suspected.
--- `next_due`: seconds until the next run is due. `next_suspect`: seconds until a lease of another process may
--- be looked at by the rescuer. Indexes forge_workflow_runs_due (a row for each version),
--- forge_workflow_events_unrouted; all of forge_workflow_owners, a row for each busy node.
+-- `next_due`: seconds until the next run is due. `next_suspect`: seconds until the rescuer may look at a lease
+-- of another process, or at one of this node that has run out; 0 while the runs of a lost lease are not
+-- released. Indexes forge_workflow_runs_due (a row for each version), forge_workflow_events_unrouted; all of
+-- forge_workflow_owners, a row for each busy node.
 SELECT (
     SELECT extract(epoch FROM min(run.due_at) - now())::float8
     FROM unnest($1::text[], $2::int4[]) AS code (workflow, version)
@@ -15,7 +16,10 @@ SELECT (
         LIMIT 1
     ) AS run
 ) AS next_due, (
-    SELECT extract(epoch FROM min(CASE WHEN lost_at IS NULL THEN renewed_at ELSE now() END) - now())::float8 + $4
+    SELECT extract(epoch FROM min(CASE
+               WHEN lost_at IS NOT NULL THEN now() - make_interval(secs => $4)
+               WHEN node_id = $3 THEN expires_at - make_interval(secs => $4)
+               ELSE renewed_at
+           END) - now())::float8 + $4
     FROM forge_workflow_owners
-    WHERE node_id <> $3
 ) AS next_suspect, EXISTS (SELECT FROM forge_workflow_events WHERE NOT routed) AS has_events
