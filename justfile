@@ -29,7 +29,7 @@ verify:
 generate *flags:
   cargo run -- generate --out forge-node/demo/web/src/forge {{flags}}
 
-# Print the benchmarks' ratios: all, actor, rpc, panic, recovery, tax, fanout, live, jobs, drain, enqueue, idle, limits; by name only, since they take long: storm, churn, pages, attacks, slow-clients
+# Print the benchmarks' ratios: all, actor, rpc, panic, recovery, tax, fanout, live, jobs, drain, enqueue, idle, limits, workflows; by name only, since they take long: storm, churn, pages, attacks, slow-clients
 bench *which="all":
   cargo build --release -p forge-tests --bins
   cargo run --release -p forge-tests --bin bench -- {{which}}

@@ -1,6 +1,6 @@
 //! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
-//! recovery | tax | fanout | live | jobs | drain | enqueue | idle | limits | storm | churn | pages |
-//! attacks | slow-clients]`.
+//! recovery | tax | fanout | live | jobs | drain | enqueue | idle | limits | workflows | storm | churn |
+//! pages | attacks | slow-clients]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
 //! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
@@ -30,6 +30,7 @@ mod stage;
 mod storm;
 mod tax;
 mod throttled;
+mod workflows;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -74,6 +75,8 @@ enum Which {
     Idle,
     /// Jobs with a limit, against jobs without; and others' latency beside those that it blocks.
     Limits,
+    /// Runs of workflows that do nothing, against commits of one row; and what sleeping ones cost.
+    Workflows,
     /// Jobs on three nodes of which one is killed every five seconds.
     Storm {
         /// Jobs.
@@ -182,6 +185,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Which::Enqueue => enqueue::run().await?,
         Which::Idle => idle::run().await?,
         Which::Limits => limits::run().await?,
+        Which::Workflows => workflows::run().await?,
         Which::Storm { jobs, seconds } => storm::run(jobs, seconds).await?,
         Which::Churn { jobs, pinned_seconds, rate } => {
             churn::run(jobs, Duration::from_secs(pinned_seconds), rate).await?
@@ -200,6 +204,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             goals.extend(enqueue::run().await?);
             goals.extend(idle::run().await?);
             goals.extend(limits::run().await?);
+            goals.extend(workflows::run().await?);
             goals
         }
     };

@@ -29,6 +29,7 @@ pub mod jobs;
 pub mod limits;
 pub mod live;
 pub mod reports;
+pub mod runs;
 
 forge::app! { name = "probe", migrations = "migrations" }
 
