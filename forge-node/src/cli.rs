@@ -10,8 +10,10 @@ use clap_complete::Shell;
 use crate::config::load::Flag;
 
 mod jobs;
+mod workflows;
 
 pub use jobs::{ChosenJobs, FilterFlags, Jobs, JobsStep, OneJob, OneQueue, QueueLimit};
+pub use workflows::{OneRun, RunFilterFlags, Workflows, WorkflowsStep};
 
 /// The heading of the flags that every command has.
 const EVERYWHERE: &str = "Everywhere";
@@ -96,6 +98,8 @@ pub enum Verb {
     Actors(Actors),
     /// List, show, retry or cancel jobs.
     Jobs(Jobs),
+    /// List, show, signal, cancel, pause or retry runs of workflows, or check them before a deploy.
+    Workflows(Workflows),
     /// List, show, run, pause or resume crons, or print their next times.
     Cron(Cron),
     /// List the nodes of the cluster, or its leaders.

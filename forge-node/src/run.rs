@@ -9,10 +9,12 @@ use forge_actors::app::App;
 use crate::boot::runtime::concurrently;
 use crate::boot::signal::interruptible;
 use crate::boot::watchdog;
-use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
+use crate::cli::{
+    Application, Completions, Developer, DeveloperVerb, Global, Verb, Workflows, WorkflowsStep,
+};
 use crate::cmd::{
     actors, call, cluster, completions, cron, dashboard, delegate, doctor, functions, generate, jobs,
-    migrate, new, schema, start,
+    migrate, new, schema, start, workflows,
 };
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
@@ -88,10 +90,12 @@ fn delegate_to_application(verb: &Verb, context: CommandContext<'_>) -> Option<R
     let release = match verb {
         Verb::Start(start) => start.release,
         Verb::Migrate(_) | Verb::Schema | Verb::Functions(_) | Verb::Generate(_) | Verb::Doctor => false,
+        Verb::Workflows(Workflows { step: WorkflowsStep::Check { .. } }) => false,
         // These send requests to a running node, or need no handlers.
         Verb::Call(_)
         | Verb::Actors(_)
         | Verb::Jobs(_)
+        | Verb::Workflows(_)
         | Verb::Cron(_)
         | Verb::Cluster(_)
         | Verb::Dashboard(_)
@@ -131,6 +135,7 @@ fn run_verb(verb: &Verb, command: Command, context: CommandContext<'_>) -> Resul
         Verb::Call(args) => concurrently(call::run(args, context)),
         Verb::Actors(args) => concurrently(actors::run(args, context)),
         Verb::Jobs(args) => concurrently(jobs::run(args, context)),
+        Verb::Workflows(args) => concurrently(workflows::run(args, context)),
         Verb::Cron(args) => concurrently(cron::run(args, context)),
         Verb::Cluster(args) => concurrently(cluster::run(args, context)),
         Verb::Dashboard(args) => concurrently(dashboard::run(args, context)),

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -102,6 +102,9 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// Stored arguments of the handler `name`, as people may see them.
     fn shown_arguments(&self, name: &str, args: &str) -> String;
+
+    /// The versions of a workflow that this binary has code for.
+    fn workflow_versions(&self, name: &str) -> Vec<u32>;
 
     /// What runs as a job, by name, with the aliases.
     fn job_handlers(&self) -> Arc<[JobHandler]>;
@@ -270,6 +273,16 @@ impl<K: Kind> Ctx<K> {
     /// The stored result of a job of the handler `name`, as people may see it.
     pub(crate) fn shown_result(&self, name: &str, result: &str) -> String {
         self.scope.shared.services.invoke.shown_result(name, result)
+    }
+
+    /// The versions of a workflow that this binary has code for.
+    pub(crate) fn workflow_versions(&self, name: &str) -> Vec<u32> {
+        self.scope.shared.services.invoke.workflow_versions(name)
+    }
+
+    /// How long runs that have ended are kept, unless their workflow says otherwise.
+    pub(crate) fn run_retention(&self) -> Duration {
+        self.scope.shared.services.workflows.retention()
     }
 
     pub(crate) fn node(&self) -> &NodeView {

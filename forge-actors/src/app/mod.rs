@@ -58,7 +58,7 @@ pub mod secret;
 pub mod sign_in_link;
 pub mod token;
 pub mod validated;
-mod wire_shape;
+pub(crate) mod wire_shape;
 pub mod wire_type;
 pub mod workflow;
 pub mod workflow_run;

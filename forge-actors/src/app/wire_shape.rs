@@ -2,6 +2,9 @@
 //!
 //! Two types with the same form (same fields, same kinds of values) have the same number in every build, so a
 //! struct may be renamed or moved. A field that was renamed, added or given another type changes the number.
+//!
+//! The lowest bit says whether the type holds secrets. It is no part of the form, which has the same JSON with
+//! them: what reads stored JSON of an unknown type for people looks at the bit.
 
 use std::any::TypeId;
 use std::fmt::Write as _;
@@ -12,7 +15,10 @@ use sha2::{Digest, Sha256};
 use specta::Types;
 use specta::datatype::{DataType, Fields, NamedReferenceType, Reference};
 
-use crate::app::wire_type::{Definition, Special, WireType};
+use crate::app::wire_type::{Definition, Special, WireType, holds_secrets};
+
+/// The bit of a shape that says that the type holds secrets.
+const HOLDS_SECRETS: u64 = 1;
 
 /// The forms that were asked for. Their number is that of the types in the binary.
 static KNOWN: LazyLock<DashMap<TypeId, u64>> = LazyLock::new(DashMap::new);
@@ -25,6 +31,16 @@ pub(crate) fn shape_of<T: WireType>() -> u64 {
 /// The form of what `H` takes and returns together.
 pub(crate) fn shape_of_call<H: crate::app::Handler>() -> u64 {
     shape_of_pair::<H, H::Output>(&[H::definition, H::Output::definition])
+}
+
+/// Whether two types have the same form.
+pub(crate) const fn is_same_form(one: u64, other: u64) -> bool {
+    (one | HOLDS_SECRETS) == (other | HOLDS_SECRETS)
+}
+
+/// Whether the type with this shape holds secrets.
+pub(crate) const fn has_secrets(shape: u64) -> bool {
+    shape & HOLDS_SECRETS != 0
 }
 
 fn shape_of_pair<A: 'static, B: 'static>(definitions: &[Definition]) -> u64 {
@@ -49,7 +65,8 @@ fn hash(definitions: &[Definition]) -> u64 {
     let digest = Sha256::digest(text.as_bytes());
     let head = digest.first_chunk().copied().unwrap_or_default();
     // Zero stands for a shape that is not compared.
-    u64::from_be_bytes(head).max(1)
+    let form = (u64::from_be_bytes(head) & !HOLDS_SECRETS).max(HOLDS_SECRETS + 1);
+    form | u64::from(definitions.iter().any(|definition| holds_secrets(*definition)))
 }
 
 struct ShapeWriter<'a> {
@@ -152,6 +169,7 @@ impl ShapeWriter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::secret::Secret;
     use crate::kernel::time::Timestamp;
 
     mod first {
@@ -190,5 +208,13 @@ mod tests {
         assert_ne!(person, shape_of::<second::Renamed>());
         assert_ne!(shape_of::<Option<u32>>(), shape_of::<u32>());
         assert_ne!(shape_of::<Timestamp>(), shape_of::<String>());
+    }
+
+    #[test]
+    fn a_secret_has_the_form_of_its_value_and_says_that_it_is_one() {
+        let (open, secret) = (shape_of::<Vec<String>>(), shape_of::<Vec<Secret<String>>>());
+        assert_eq!((has_secrets(open), has_secrets(secret)), (false, true));
+        assert!(is_same_form(open, secret) && open != secret);
+        assert!(!is_same_form(open, shape_of::<Vec<u32>>()));
     }
 }

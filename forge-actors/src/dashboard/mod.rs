@@ -33,6 +33,9 @@ pub mod sign_in;
 pub mod subsystem;
 pub mod tree;
 pub mod window;
+pub mod workflow_bulk;
+pub mod workflow_commands;
+pub mod workflows;
 
 #[cfg(test)]
 mod tests;

@@ -360,6 +360,12 @@ impl Invoke for WeakInvoker {
         }
     }
 
+    fn workflow_versions(&self, name: &str) -> Vec<u32> {
+        let Some(shared) = self.0.upgrade() else { return Vec::new() };
+        let known = shared.catalog.workflows().filter(|(known, ..)| *known == name);
+        known.map(|(_, version, _)| version).collect()
+    }
+
     fn job_handlers(&self) -> Arc<[JobHandler]> {
         self.0.upgrade().map_or_else(Arc::default, |shared| shared.catalog.job_handlers())
     }

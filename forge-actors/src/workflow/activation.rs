@@ -11,7 +11,7 @@ use super::run_store::HeldRun;
 use super::shared::{ActiveEntry, StopReason, WorkflowShared};
 use super::signals;
 use super::store::{ClaimedRun, End, EndStatus, Leave, RunRequest};
-use crate::app::Registration;
+use crate::app::{Catalog, Registration};
 use crate::app::job_failure::{CANCELLED, JobFailure};
 use crate::app::workflow::migration::JournalContents;
 use crate::app::workflow::saga::CompensationEnd;
@@ -71,22 +71,21 @@ impl Drop for Activation {
 }
 
 /// The code that executes a run.
-enum RunCode {
+pub(super) enum RunCode {
     /// The function of its version.
     Linked(&'static Registration),
     /// The function of a newer version, after this migration.
     Migrated(&'static Registration, &'static MigrationRegistration),
 }
 
-fn code_of(shared: &WorkflowShared, claimed: &ClaimedRun) -> Option<RunCode> {
-    let catalog = shared.functions.catalog();
-    if let Some(registration) = catalog.workflow(&claimed.workflow, claimed.version) {
+/// The code that a binary has for the runs of a version.
+pub(super) fn code_of(catalog: &Catalog, workflow: &str, version: u32) -> Option<RunCode> {
+    if let Some(registration) = catalog.workflow(workflow, version) {
         return Some(RunCode::Linked(registration));
     }
-    let (_, _, migration) = catalog
-        .workflow_migrations()
-        .find(|(name, from, _)| *name == claimed.workflow && *from == claimed.version)?;
-    let registration = catalog.workflow(&claimed.workflow, migration.to)?;
+    let (_, _, migration) =
+        catalog.workflow_migrations().find(|(name, from, _)| *name == workflow && *from == version)?;
+    let registration = catalog.workflow(workflow, migration.to)?;
     Some(RunCode::Migrated(registration, migration))
 }
 
@@ -98,7 +97,7 @@ async fn activate(shared: &Arc<WorkflowShared>, claimed: &ClaimedRun) -> Result<
         1 => Vec::new(),
         _ => shared.store.journals(&[claimed.id]).await?.remove(&claimed.id).unwrap_or_default(),
     };
-    let registration = match code_of(shared, &claimed) {
+    let registration = match code_of(shared.functions.catalog(), &claimed.workflow, claimed.version) {
         Some(RunCode::Linked(registration)) => registration,
         Some(RunCode::Migrated(registration, migration)) => {
             match migrate(shared, &mut claimed, std::mem::take(&mut entries), migration).await? {
@@ -151,7 +150,7 @@ async fn migrate(
 }
 
 /// The parts of a position, as numbers: `10` comes after `9`.
-pub(super) fn position_parts(position: &str) -> Vec<u32> {
+pub(crate) fn position_parts(position: &str) -> Vec<u32> {
     position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 

@@ -80,7 +80,10 @@
 //! ```
 
 mod activation;
+pub mod admin;
 mod batches;
+pub mod check;
+mod check_store;
 mod claimer;
 pub mod config;
 mod expiry;
@@ -116,6 +119,7 @@ use crate::leader::{self, Term};
 use crate::supervise::{ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec};
 
 use self::paths::{ENDER, EXPIRY, INSTANCES, LEAVER, RECORDER, WORKFLOWS};
+pub(crate) use activation::position_parts;
 use batches::Batches;
 use claimer::RunClaimer;
 use config::WorkflowConfig;

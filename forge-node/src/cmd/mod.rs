@@ -18,6 +18,10 @@ pub mod migrate;
 pub mod new;
 pub mod schema;
 pub mod start;
+mod workflow_bulk;
+mod workflow_check;
+mod workflow_show;
+pub mod workflows;
 
 #[cfg(test)]
 mod tests;

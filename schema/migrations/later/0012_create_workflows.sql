@@ -75,6 +75,8 @@ CREATE INDEX forge_workflow_runs_owned_by ON forge_workflow_runs (owner_id) WHER
 CREATE INDEX forge_workflow_runs_parent ON forge_workflow_runs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX forge_workflow_runs_key ON forge_workflow_runs (workflow, key) WHERE key IS NOT NULL;
 CREATE INDEX forge_workflow_runs_attributes ON forge_workflow_runs USING gin (attributes jsonb_path_ops) WHERE attributes IS NOT NULL;
+CREATE INDEX forge_workflow_runs_parked ON forge_workflow_runs (status, id) WHERE status IN ('paused', 'diverged', 'compensation_failed');
+CREATE INDEX forge_workflow_runs_continues ON forge_workflow_runs (continues) WHERE continues IS NOT NULL;
 
 CREATE TABLE forge_workflow_steps (
     run_id      uuid                       NOT NULL,
@@ -142,9 +144,10 @@ CREATE TABLE forge_workflow_history (
 COMMENT ON TABLE forge_workflow_history IS 'Runs that have ended, kept with their journal until expires_at.';
 CREATE INDEX forge_workflow_history_expires_at ON forge_workflow_history (expires_at);
 CREATE INDEX forge_workflow_history_finished_at ON forge_workflow_history USING brin (finished_at) WITH (autosummarize = on);
-CREATE INDEX forge_workflow_history_unsuccessful ON forge_workflow_history (finished_at) WHERE status IN ('failed', 'cancelled', 'terminated');
+CREATE INDEX forge_workflow_history_unsuccessful ON forge_workflow_history (status, id) WHERE status IN ('failed', 'cancelled', 'terminated');
 CREATE INDEX forge_workflow_history_parent ON forge_workflow_history (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX forge_workflow_history_attributes ON forge_workflow_history USING gin (attributes jsonb_path_ops) WHERE attributes IS NOT NULL;
+CREATE INDEX forge_workflow_history_continues ON forge_workflow_history (continues) WHERE continues IS NOT NULL;
 
 CREATE TABLE forge_workflow_keys (
     workflow text NOT NULL,

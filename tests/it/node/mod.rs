@@ -61,3 +61,4 @@ mod workflow_events;
 mod workflow_faults;
 mod workflow_kills;
 mod workflow_storm;
+mod workflow_operations;

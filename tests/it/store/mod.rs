@@ -30,3 +30,4 @@ mod read_only;
 mod schema;
 mod sqlstates;
 mod transaction;
+mod workflow_admin;

@@ -5,6 +5,7 @@
 
 mod flows;
 mod groups;
+mod operating;
 mod sagas;
 mod stage;
 mod steps;

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::app::job_failure::JobFailure;
+use crate::app::wire_shape::is_same_form;
 use crate::kernel::time::Timestamp;
 
 /// A step whose shape is not compared: a migration has written it.
 pub const UNCHECKED_SHAPE: u64 = 0;
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepKind {
     /// Calls another handler by its message.
     Call,
@@ -78,8 +79,8 @@ impl StepKind {
 }
 
 /// How far a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepStatus {
     /// Executed for a while now.
     Running,
@@ -267,7 +268,7 @@ impl JournalIndex {
         let Some(entry) = self.entries.get(position) else { return Ok(None) };
         // What a migration has written fits whatever executes a step of that name.
         let is_unchecked = [entry.shape, wanted.shape].contains(&UNCHECKED_SHAPE);
-        let fits_shape = is_unchecked || entry.shape == wanted.shape;
+        let fits_shape = is_unchecked || is_same_form(entry.shape, wanted.shape);
         let fits_kind =
             entry.kind == wanted.kind || is_unchecked && entry.kind.executes() && wanted.kind.executes();
         if fits_kind && fits_shape && entry.name == wanted.name {

@@ -164,4 +164,7 @@ pub trait StartRun: Send + Sync + 'static {
     /// Inserts an event on `db`, the transaction of the emitting call. False when one with the same
     /// idempotency key exists.
     fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>>;
+
+    /// How long runs that have ended are kept, unless their workflow says otherwise.
+    fn retention(&self) -> Duration;
 }

@@ -21,6 +21,8 @@ UPDATE forge_workflow_runs run
 SET status = CASE
         WHEN leaving.status = 'waiting' AND (run.wakes <> leaving.wakes OR run.request IS NOT NULL)
             THEN 'ready'::forge_workflow_status
+        -- A person has resumed it, or asked for something else, before its owner has paused it.
+        WHEN leaving.status = 'paused' AND run.request IS DISTINCT FROM 'pause' THEN 'ready'
         ELSE leaving.status::forge_workflow_status
     END,
     owner_id = NULL,
@@ -31,7 +33,7 @@ SET status = CASE
                             ELSE 'infinity' END)
         ELSE clock_timestamp()
     END,
-    request = CASE WHEN leaving.answers_request THEN NULL ELSE run.request END,
+    request = CASE WHEN leaving.answers_request AND run.request = 'pause' THEN NULL ELSE run.request END,
     ending = coalesce(leaving.ending::forge_workflow_status, run.ending),
     error = coalesce(leaving.error::json, run.error),
     steps = leaving.steps,

@@ -6,10 +6,12 @@
 pub mod subsystem;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 use super::batches::{Batches, WriteRows};
+use super::config::WorkflowConfig;
 use super::insert::{StartedRun, insert_event, insert_rows, insert_run};
 use super::paths::WORKFLOW_STARTER;
 use crate::app::Result;
@@ -27,13 +29,21 @@ pub struct WorkflowStarter {
     starts: Arc<Batches<Starts>>,
     database: Database,
     hints: HintHub,
+    /// How long runs that have ended are kept, unless their workflow says otherwise.
+    retention: Duration,
 }
 
 impl WorkflowStarter {
     /// The starter of one node, and the child that writes what gathers.
     pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
         let (starts, child) = Batches::spec(&WORKFLOW_STARTER, Starts(database.clone()));
-        (Self { starts, database, hints }, child)
+        let retention = WorkflowConfig::default().retention;
+        (Self { starts, database, hints, retention }, child)
+    }
+
+    /// Has runs that a person ends kept for as long as this configuration says.
+    pub fn configured(self, config: &WorkflowConfig) -> Self {
+        Self { retention: config.retention, ..self }
     }
 }
 
@@ -89,5 +99,9 @@ impl StartRun for WorkflowStarter {
 
     fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>> {
         Box::pin(insert_event(db, event))
+    }
+
+    fn retention(&self) -> Duration {
+        self.retention
     }
 }

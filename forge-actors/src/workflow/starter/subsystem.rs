@@ -8,6 +8,7 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::subsystem::{ActorNote, NodeBuilder, Part, Subsystem};
 use crate::supervise::StartError;
+use crate::workflow::config::WorkflowConfig;
 use crate::workflow::paths::WORKFLOW_STARTER;
 
 /// See the module.
@@ -20,6 +21,7 @@ impl Subsystem for WorkflowStarterSubsystem {
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         // Every node starts runs, also one that executes none.
         let (starter, child) = WorkflowStarter::new(node.get::<Database>(), node.get::<HintHub>());
+        let starter = starter.configured(&node.config::<WorkflowConfig>());
         node.provide::<Arc<dyn StartRun>>(Arc::new(starter));
         Ok(Some(Part::new(child)))
     }

@@ -1,0 +1,84 @@
+//! `forge.workflows`, `forge.workflowTotals`, `forge.workflow`, `forge.workflowStep`: the runs of the whole
+//! database, whether they have ended or not. What is done to them is in `workflow_commands.rs`.
+
+use crate::app::kind::Kind;
+use crate::app::secret::names_only;
+use crate::app::wire_shape::has_secrets;
+use crate::app::workflow::StepKind;
+use crate::app::workflow::journal::UNCHECKED_SHAPE;
+use crate::app::{Ctx, QueryContext, Result};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RunId;
+use crate::workflow::admin::{
+    self, WorkflowDetail, WorkflowFilter, WorkflowPage, WorkflowSearch, WorkflowStep, WorkflowTotals,
+};
+
+/// Rows of one answer at most.
+const ROWS_MAX: u16 = 1_000;
+
+/// Runs of the whole database that match the filter, newest start first: 100 unless `limit` says otherwise,
+/// 1,000 at most; `before` goes on from `next` of the answer before. A filter that no index answers looks
+/// through the newest runs, and the answer says how far.
+#[forge_app_macros::query(name = "forge.workflows", role = "admin", refresh = "2s")]
+pub async fn list_workflows(
+    ctx: &QueryContext,
+    filter: Option<WorkflowFilter>,
+    before: Option<RunId>,
+    limit: Option<u16>,
+) -> Result<WorkflowPage> {
+    let search = WorkflowSearch::new(filter.unwrap_or_default())?;
+    admin::list(ctx.db(), &search, before, limit.unwrap_or(100).min(ROWS_MAX)).await
+}
+
+/// How many runs there are, by status, workflow and version: exact up to some thousands of each.
+#[forge_app_macros::query(name = "forge.workflowTotals", role = "admin", refresh = "2s")]
+pub async fn workflow_totals(ctx: &QueryContext) -> Result<WorkflowTotals> {
+    admin::totals(ctx.db()).await
+}
+
+/// One run with its journal, what it waits for, its children, its arguments and its result, whether it has
+/// ended or not. Secrets are left out, and what is longer than 4 KiB of a step, which `forge.workflowStep`
+/// has.
+#[forge_app_macros::query(name = "forge.workflow", role = "admin", refresh = "1s")]
+pub async fn show_workflow(ctx: &QueryContext, id: RunId) -> Result<WorkflowDetail> {
+    let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| missing(id))?;
+    let name = &detail.run.workflow;
+    detail.input = ctx.shown_arguments(name, &detail.input);
+    detail.output = detail.output.map(|output| ctx.shown_result(name, &output));
+    detail.journal.iter_mut().for_each(|step| hide_secrets(ctx, step));
+    Ok(detail)
+}
+
+/// One row of the journal of a run, with all of its arguments and its result, but for secrets.
+#[forge_app_macros::query(name = "forge.workflowStep", role = "admin")]
+pub async fn show_workflow_step(ctx: &QueryContext, id: RunId, position: String) -> Result<WorkflowStep> {
+    let found = admin::find_step(ctx.db(), id, &position).await?;
+    let mut step = found.ok_or_else(|| {
+        let text = format!("the journal of the run {id} has no step at {position}");
+        Fault::new(Code::NotFound, text)
+    })?;
+    hide_secrets(ctx, &mut step);
+    Ok(step)
+}
+
+/// Leaves secrets out of what a step was called with and has returned. The journal does not know the types of
+/// a step: where it holds secrets, only names are left, as of what a migration has written.
+fn hide_secrets<K: Kind>(ctx: &Ctx<K>, step: &mut WorkflowStep) {
+    let executes = matches!(step.kind, StepKind::Call | StepKind::Closure | StepKind::Transaction);
+    let is_secret = has_secrets(step.shape()) || (executes && step.shape() == UNCHECKED_SHAPE);
+    if matches!(step.kind, StepKind::Child | StepKind::Job) {
+        step.input = step.input.take().map(|input| ctx.shown_arguments(&step.name, &input));
+    } else if is_secret {
+        step.input = step.input.take().map(|input| names_only(&input));
+    }
+    if is_secret {
+        step.output = step.output.take().map(|output| names_only(&output));
+    }
+}
+
+fn missing(id: RunId) -> Fault {
+    Fault::new(
+        Code::NotFound,
+        format!("there is no run {id}; those that have ended are kept for a while only"),
+    )
+}

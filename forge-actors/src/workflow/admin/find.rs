@@ -1,0 +1,50 @@
+//! One run with its journal.
+
+use sqlx::{FromRow, Row};
+
+use super::rows::{WorkflowChild, WorkflowDetail, WorkflowStep, WorkflowWait};
+use crate::db::handle::Db;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::RunId;
+
+/// Rows of a journal that are shown.
+const STEPS_SHOWN_MAX: i64 = 1_000;
+/// Bytes of the arguments or the result of a step that are shown in the journal.
+const SHOWN_BYTES_MAX: i32 = 4 * 1024;
+/// Children of one run that are shown.
+const CHILDREN_SHOWN_MAX: usize = 100;
+
+/// Finds a run, whether it has ended or not.
+pub async fn find(db: &Db, id: RunId) -> Result<Option<WorkflowDetail>, Fault> {
+    let find = sqlx::query_as(include_str!("../sql/show_run.sql")).bind(id);
+    let Some(mut detail): Option<WorkflowDetail> = find.fetch_optional(db).await? else { return Ok(None) };
+    let list = sqlx::query_as::<_, WorkflowChild>(include_str!("../sql/list_children.sql")).bind(id);
+    detail.children = list.bind(CHILDREN_SHOWN_MAX as i64 + 1).fetch_all(db).await?;
+    detail.has_more_children = detail.children.len() > CHILDREN_SHOWN_MAX;
+    detail.children.truncate(CHILDREN_SHOWN_MAX);
+    let rows = sqlx::query(include_str!("../sql/show_steps.sql"))
+        .bind(id)
+        .bind(None::<&str>)
+        .bind(STEPS_SHOWN_MAX)
+        .bind(SHOWN_BYTES_MAX)
+        .fetch_all(db)
+        .await?;
+    let all: i64 = rows.first().map_or(Ok(0), |row| row.try_get("steps"))?;
+    detail.steps_before = u32::try_from(all).unwrap_or(u32::MAX) - u32::try_from(rows.len()).unwrap_or(0);
+    detail.journal = rows.iter().rev().map(WorkflowStep::from_row).collect::<sqlx::Result<_>>()?;
+    if !detail.run.status.is_ended() {
+        detail.waits = detail.journal.iter().filter_map(WorkflowStep::wait).collect::<Vec<WorkflowWait>>();
+    }
+    Ok(Some(detail))
+}
+
+/// Finds one row of a journal, with all of its arguments and its result.
+pub async fn find_step(db: &Db, run: RunId, position: &str) -> Result<Option<WorkflowStep>, Fault> {
+    Ok(sqlx::query_as(include_str!("../sql/show_steps.sql"))
+        .bind(run)
+        .bind(Some(position))
+        .bind(1_i64)
+        .bind(i32::MAX)
+        .fetch_optional(db)
+        .await?)
+}

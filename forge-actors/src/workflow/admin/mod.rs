@@ -1,0 +1,32 @@
+//! What an administrator sees of runs of workflows and does with them. Every function runs its statements on
+//! the `db` of its caller, so that they belong to the caller's snapshot or transaction.
+//!
+//! As for jobs, no question of an open page costs more than a bounded number of rows: numbers are exact up to
+//! a bound, and lists say how far they looked.
+
+mod action;
+mod apply;
+mod bulk;
+mod filter;
+mod find;
+mod list;
+mod matches;
+mod rewind;
+mod rows;
+mod status;
+mod totals;
+
+pub use action::WorkflowAction;
+pub use apply::{ChangedRuns, RunChange, apply, skip_compensation};
+pub use bulk::{WorkflowBulk, WorkflowBulkBatch, WorkflowBulkCounts, bulk_batch};
+pub use filter::{WorkflowAttribute, WorkflowFilter, WorkflowSearch};
+pub use find::{find, find_step};
+pub use list::{WorkflowPage, list};
+pub use matches::{WorkflowMatches, count_matches};
+pub use rewind::{ForkedRun, fork, retry_from};
+pub use rows::{
+    WorkflowAttempt, WorkflowChild, WorkflowDetail, WorkflowFailure, WorkflowRequest, WorkflowRow,
+    WorkflowStep, WorkflowWait,
+};
+pub use status::WorkflowStatus;
+pub use totals::{WorkflowStatusCount, WorkflowTotals, WorkflowVersionCount, totals};

@@ -1,0 +1,17 @@
+-- Called by workflow/admin/apply.rs for forge.resumeWorkflow and forge.bulkWorkflows: $1 runs. A paused one
+-- is due now; one whose owner has not paused it yet is not to be paused any more. Locks the runs in the order
+-- of their ids. Primary key.
+WITH wanted AS MATERIALIZED (
+    SELECT id
+    FROM forge_workflow_runs
+    WHERE id = ANY ($1) AND (status = 'paused' OR request = 'pause')
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+UPDATE forge_workflow_runs run
+SET request = NULL,
+    status = CASE WHEN run.status = 'paused' THEN 'ready'::forge_workflow_status ELSE run.status END,
+    due_at = CASE WHEN run.status = 'paused' THEN clock_timestamp() ELSE run.due_at END
+FROM wanted
+WHERE run.id = wanted.id
+RETURNING run.id

@@ -1,0 +1,281 @@
+//! The flags of `workflows`.
+
+use clap::{Args, Subcommand};
+use forge_actors::kernel::ids::RunId;
+use forge_actors::kernel::time::Timestamp;
+use forge_actors::workflow::admin::{WorkflowAction, WorkflowAttribute, WorkflowFilter, WorkflowStatus};
+
+use super::Target;
+
+/// `workflows`.
+#[derive(Debug, Clone, Args)]
+pub struct Workflows {
+    /// The command.
+    #[command(subcommand)]
+    pub step: WorkflowsStep,
+}
+
+/// The subcommands of `workflows`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum WorkflowsStep {
+    /// List runs, newest first.
+    Ls {
+        /// Which runs.
+        #[command(flatten)]
+        filter: RunFilterFlags,
+        /// Only runs that were started before this one.
+        #[arg(long, value_name = "ID", value_parser = run_id)]
+        before: Option<RunId>,
+        /// The largest number of runs to list.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000), allow_negative_numbers = true)]
+        limit: u16,
+        /// Print the list again every second.
+        #[arg(long, short)]
+        watch: bool,
+        /// The node, and the token for it.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show one run with its steps, and what it waits for.
+    Show(OneRun),
+    /// Send a signal to one run.
+    Signal {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// The name of the event, for example accounts.approved.
+        name: String,
+        /// What it says.
+        #[arg(default_value = "null", value_name = "JSON")]
+        payload: String,
+    },
+    /// Take back what a run has completed, and end it.
+    Cancel(OneRun),
+    /// End a run as it is; nothing is compensated.
+    Terminate {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// Why, for the audit and the run's history.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let a run go on no further until it is resumed.
+    Pause(OneRun),
+    /// Let a paused run go on.
+    Resume(OneRun),
+    /// Try a run again that has diverged, whose compensation has failed, or that ended without success.
+    Retry {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// The step, by position or name, from which on a run that has ended executes again [default: the one
+        /// that has failed].
+        #[arg(long, value_name = "STEP")]
+        from_step: Option<String>,
+    },
+    /// Count the compensation of a run that has failed as done.
+    Skip {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// Why, for the audit.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Start a new run with the first steps of another one.
+    Fork {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// The step, by position or name, from which on the new run executes.
+        #[arg(long, value_name = "STEP")]
+        from_step: Option<String>,
+        /// The version of the new run [default: that of the other one].
+        #[arg(long, value_name = "N")]
+        to_version: Option<u32>,
+    },
+    /// Do something to all runs that match.
+    Bulk {
+        /// What is done: cancel, terminate, pause, resume, retry.
+        #[arg(value_name = "ACTION", value_parser = action)]
+        action: WorkflowAction,
+        /// Do it; without this flag the runs are only counted.
+        #[arg(long)]
+        yes: bool,
+        /// Why, for the audit and the runs' history.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Which runs.
+        #[command(flatten)]
+        filter: RunFilterFlags,
+        /// The node, and the token for it.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Compare the workflows of this binary with the runs that have not ended; fails when they do not fit.
+    Check {
+        /// The database [default: that of the configuration].
+        #[arg(long, value_name = "URL")]
+        database_url: Option<String>,
+    },
+}
+
+/// Which runs: those for which all of these hold.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Which runs")]
+pub struct RunFilterFlags {
+    /// Only runs with this status, or one of these: ready, running, waiting, compensating, paused, diverged,
+    /// compensation_failed, completed, failed, cancelled, terminated, continued; `live` are the first seven,
+    /// `ended` the others.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = statuses)]
+    pub status: Vec<StatusGroup>,
+    /// Only runs of this workflow.
+    #[arg(long, visible_alias = "name", value_name = "NAME")]
+    pub workflow: Option<String>,
+    /// Only runs of this version.
+    #[arg(long, value_name = "N")]
+    pub of_version: Option<u32>,
+    /// Only runs that were started with this id of the application: a text, or its JSON.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only children of this run.
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    pub parent: Option<RunId>,
+    /// Only runs that were started at this time or later, for example 2030-01-31T09:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub started_from: Option<Timestamp>,
+    /// Only runs that were started before this time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub started_before: Option<Timestamp>,
+    /// Only runs with this attribute, for example plan=gold or seats=7.
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    pub attributes: Vec<WorkflowAttribute>,
+    /// Only runs whose id, workflow, id of the application or error contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+}
+
+impl RunFilterFlags {
+    /// The filter as a node is called with it.
+    pub fn filter(&self) -> WorkflowFilter {
+        let mut statuses: Vec<WorkflowStatus> =
+            self.status.iter().flat_map(|StatusGroup(statuses)| statuses).copied().collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        WorkflowFilter {
+            statuses,
+            is_ended: None,
+            workflow: self.workflow.to_owned(),
+            version: self.of_version,
+            key: self.key.to_owned(),
+            id: None,
+            parent: self.parent,
+            started_from: self.started_from,
+            started_before: self.started_before,
+            attributes: self.attributes.to_vec(),
+            text: self.text.to_owned(),
+        }
+    }
+}
+
+/// The statuses that one word stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusGroup(pub Vec<WorkflowStatus>);
+
+/// One run.
+#[derive(Debug, Clone, Args)]
+pub struct OneRun {
+    /// The run's id, as `workflows ls` prints it.
+    #[arg(value_parser = run_id)]
+    pub id: RunId,
+    /// The node, and the token for it.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+fn run_id(text: &str) -> Result<RunId, &'static str> {
+    text.parse().map_err(|_| "not the id of a run, which `workflows ls` prints")
+}
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "a time is written 2030-01-31T09:00:00Z, or with an offset: +01:00")
+}
+
+fn statuses(text: &str) -> Result<StatusGroup, String> {
+    let group =
+        |is_ended| WorkflowStatus::ALL.into_iter().filter(move |status| status.is_ended() == is_ended);
+    match text {
+        "live" => Ok(StatusGroup(group(false).collect())),
+        "ended" => Ok(StatusGroup(group(true).collect())),
+        label => match WorkflowStatus::parse(label) {
+            Some(status) => Ok(StatusGroup(vec![status])),
+            None => {
+                let labels = WorkflowStatus::ALL.map(WorkflowStatus::as_str).join(", ");
+                Err(format!("it is one of live, ended, {labels}"))
+            }
+        },
+    }
+}
+
+fn action(text: &str) -> Result<WorkflowAction, String> {
+    let labels = || WorkflowAction::ALL.map(WorkflowAction::as_str).join(", ");
+    WorkflowAction::parse(text).ok_or_else(|| format!("it is one of {}", labels()))
+}
+
+fn attribute(text: &str) -> Result<WorkflowAttribute, &'static str> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("an attribute is written NAME=VALUE, for example plan=gold")?;
+    Ok(WorkflowAttribute { name: name.to_owned(), value: value.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        filter: RunFilterFlags,
+    }
+
+    fn parsed(line: &str) -> Result<WorkflowFilter, String> {
+        let parsed = Line::try_parse_from(["workflows"].into_iter().chain(line.split_whitespace()));
+        parsed.map(|line| line.filter.filter()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_become_a_filter_of_runs() {
+        let line = "--status failed,paused --status failed --name onboard --of-version 2 --key u7 \
+                    --started-from 2030-01-31T09:00:00Z --attribute plan=gold --text refused";
+        let expected = WorkflowFilter {
+            statuses: vec![WorkflowStatus::Paused, WorkflowStatus::Failed],
+            workflow: Some("onboard".to_owned()),
+            version: Some(2),
+            key: Some("u7".to_owned()),
+            started_from: "2030-01-31T09:00:00Z".parse().ok(),
+            attributes: vec![WorkflowAttribute { name: "plan".to_owned(), value: "gold".to_owned() }],
+            text: Some("refused".to_owned()),
+            ..WorkflowFilter::default()
+        };
+        assert_eq!(parsed(line), Ok(expected));
+        let live = parsed("--status live").expect("a good line").statuses;
+        assert!(live.len() == 7 && live.iter().all(|status| !status.is_ended()), "{live:?}");
+    }
+
+    #[test]
+    fn a_wrong_value_about_runs_is_answered_with_the_right_ones() {
+        for (line, expected) in [
+            ("--status dead", "live, ended, ready, running"),
+            ("--attribute plan", "NAME=VALUE"),
+            ("--started-before tomorrow", "2030-01-31T09:00:00Z"),
+            ("--parent x", "workflows ls"),
+        ] {
+            let refused = parsed(line).expect_err("a wrong line");
+            assert!(refused.contains(expected), "{line}: {refused}");
+        }
+    }
+}

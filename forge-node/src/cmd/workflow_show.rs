@@ -1,0 +1,216 @@
+//! `workflows show`: one run, its steps in the order of the code, and what it waits for.
+
+use std::time::Duration;
+
+use forge_actors::app::workflow::{StepKind, StepStatus};
+use forge_actors::kernel::time::{Timestamp, format_duration, millis};
+use forge_actors::workflow::admin::{WorkflowDetail, WorkflowStep, WorkflowWait};
+
+use crate::cmd::workflows::coloured;
+use crate::terminal::context::Palette;
+use crate::terminal::facts;
+use crate::terminal::table::{self, Column};
+use crate::terminal::text::Text;
+use crate::terminal::width;
+
+const COLUMNS: [Column; 6] = [
+    Column::Left("step"),
+    Column::Left("name"),
+    Column::Left("kind"),
+    Column::Left("status"),
+    Column::Right("took"),
+    Column::Left("note"),
+];
+
+/// The run, as it is at `now`.
+pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) -> Text {
+    let row = &detail.run;
+    let text = |text: Option<&String>| text.and_then(|text| facts::value(text));
+    let status = match detail.ending {
+        Some(ending) => format!("{}, then {}", row.status.as_str(), ending.as_str()),
+        None => row.status.as_str().to_owned(),
+    };
+    let error = row.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
+    let parent = row.parent.map(|parent| {
+        let policy = if detail.ends_with_parent { ", is cancelled with it" } else { "" };
+        format!("{parent} at {}{policy}", detail.parent_position.as_deref().unwrap_or("?"))
+    });
+    let children = children(detail);
+    let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).collect();
+    let shown: [(&str, Option<Text>); 23] = [
+        ("run", facts::value(&row.id.to_string())),
+        ("status", Some(coloured(row.status, status, palette))),
+        ("workflow", facts::value(&format!("{}, version {}", row.workflow, row.version))),
+        ("id", text(row.key.as_ref())),
+        ("arguments", facts::value(&detail.input)),
+        ("attributes", text(detail.attributes.as_ref())),
+        ("started", facts::time(Some(row.created_at))),
+        ("by", text(detail.subject.as_ref())),
+        ("tenant", text(detail.tenant.as_ref())),
+        ("trace", text(detail.trace.as_ref())),
+        ("node", text(row.node.as_ref())),
+        ("asked to", row.request.map(|request| format!("{request:?}").to_lowercase().into())),
+        ("due", facts::time(row.due_at)),
+        ("must end", facts::time(detail.deadline_at.filter(|_| row.finished_at.is_none()))),
+        ("finished", facts::time(row.finished_at)),
+        ("parent", text(parent.as_ref())),
+        ("continues", text(detail.continues.map(|run| run.to_string()).as_ref())),
+        ("goes on as", text(detail.continued_as.map(|run| run.to_string()).as_ref())),
+        ("children", text(children.as_ref())),
+        ("published", text(detail.published.as_ref())),
+        ("error", text(error.as_ref())),
+        ("result", text(detail.output.as_ref())),
+        ("waits", (!waits.is_empty()).then(|| waits.join("\n")).as_deref().and_then(facts::value)),
+    ];
+    let mut written = facts::render(shown, palette);
+    written.push("\n");
+    written.push(timeline(detail, now, palette));
+    written
+}
+
+fn children(detail: &WorkflowDetail) -> Option<String> {
+    let line = |child: &forge_actors::workflow::admin::WorkflowChild| {
+        let position = child.position.as_deref().unwrap_or("?");
+        format!("{} {} {} at {position}", child.id, child.workflow, child.status.as_str())
+    };
+    let mut lines: Vec<String> = detail.children.iter().map(line).collect();
+    if detail.has_more_children {
+        lines.push("and older ones".to_owned());
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The steps, one a line.
+fn timeline(detail: &WorkflowDetail, now: Timestamp, palette: Palette) -> Text {
+    if detail.journal.is_empty() {
+        return "no steps".into();
+    }
+    let cells: Vec<_> = detail.journal.iter().map(|step| cells(step, now)).collect();
+    let mut text =
+        table::render_within(width::columns(), COLUMNS, &cells, palette, |index, line| {
+            match detail.journal[index].status {
+                StepStatus::Completed => palette.green(line),
+                StepStatus::Failed => palette.red(line),
+                StepStatus::Retrying => palette.yellow(line),
+                StepStatus::Skipped | StepStatus::Abandoned => palette.dim(line),
+                StepStatus::Running | StepStatus::Waiting => line,
+            }
+        });
+    if detail.steps_before > 0 {
+        text.push(palette.dim(format!("{} steps before them are left out", detail.steps_before)));
+        text.push("\n");
+    }
+    text
+}
+
+fn cells(step: &WorkflowStep, now: Timestamp) -> [String; COLUMNS.len()] {
+    let took = step.finished_at.unwrap_or(now).signed_duration_since(step.started_at);
+    let took = took.to_std().unwrap_or_default();
+    let kind = match step.kind {
+        StepKind::Compensation => "compensates".to_owned(),
+        kind => kind.as_str().to_owned(),
+    };
+    [
+        step.position.to_owned(),
+        step.name.to_owned(),
+        kind,
+        step.status.as_str().to_owned(),
+        short(took),
+        note(step),
+    ]
+}
+
+/// What is particular about a step.
+fn note(step: &WorkflowStep) -> String {
+    let attempts = (step.attempts != 1).then(|| format!("{} attempts", step.attempts));
+    let error = step.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
+    let event = step.event.as_ref().map(|event| match step.kind {
+        StepKind::Event => format!("{event} {}", step.event_key.as_deref().unwrap_or_default()),
+        _ => event.to_owned(),
+    });
+    let awaits = step.awaits.map(|awaits| awaits.to_string());
+    let notes: Vec<String> = [attempts, event, awaits, error].into_iter().flatten().collect();
+    notes.join("; ")
+}
+
+/// What a run waits for, in a sentence.
+pub(super) fn describe(wait: &WorkflowWait, now: Timestamp) -> String {
+    let passed = |from: Timestamp, to: Timestamp| to.signed_duration_since(from).to_std().unwrap_or_default();
+    let since = format!("since {}", short(passed(wait.since, now)));
+    let left = wait.until.map(|until| short(passed(now, until)));
+    let name = |text: &Option<String>| text.clone().unwrap_or_default();
+    let awaited = wait.awaits.map(|awaits| awaits.to_string()).unwrap_or_default();
+    let limit = left.as_ref().map(|left| format!(", times out in {left}")).unwrap_or_default();
+    if wait.is_retry {
+        let next = left.unwrap_or_else(|| "a moment".to_owned());
+        return format!("step {} `{}` is tried again in {next}", wait.position, wait.name);
+    }
+    match wait.kind {
+        StepKind::Sleep => {
+            format!("sleeps {since}, wakes in {}", left.unwrap_or_else(|| "a moment".to_owned()))
+        }
+        StepKind::Event => format!("waits for {} {} {since}{limit}", name(&wait.event), name(&wait.key)),
+        StepKind::Signal => format!("waits for the signal {} {since}{limit}", name(&wait.event)),
+        StepKind::Child => format!("waits for the end of the run {awaited} {since}{limit}"),
+        StepKind::Job => format!("waits for the end of the job {awaited} {since}{limit}"),
+        StepKind::Call
+        | StepKind::Closure
+        | StepKind::Transaction
+        | StepKind::Race
+        | StepKind::Compensation => {
+            format!("waits at step {} `{}` {since}{limit}", wait.position, wait.name)
+        }
+    }
+}
+
+/// A duration as people say it: milliseconds below a second, seconds below an hour, minutes beyond.
+fn short(duration: Duration) -> String {
+    let whole = match duration.as_secs() {
+        0 => millis(u64::try_from(duration.as_millis()).unwrap_or_default()),
+        secs if secs < 3_600 => Duration::from_secs(secs),
+        secs => Duration::from_secs(secs / 60 * 60),
+    };
+    format_duration(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use forge_actors::kernel::ids::RunId;
+    use forge_actors::kernel::time::hours;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_sentence() {
+        let now: Timestamp = "2030-01-31T09:00:00Z".parse().expect("a moment");
+        let wait = |kind: StepKind, until: Option<u64>| WorkflowWait {
+            position: "4".to_owned(),
+            name: "verified".to_owned(),
+            kind,
+            is_retry: false,
+            event: Some("accounts.email_verified".to_owned()),
+            key: Some("7".to_owned()),
+            awaits: "00000000-0000-7000-8000-000000000001".parse::<RunId>().ok().map(|id| *id.as_uuid()),
+            since: now - hours(2),
+            until: until.map(|left| now + hours(left)),
+        };
+        for (wait, expected) in [
+            (
+                wait(StepKind::Event, Some(22)),
+                "waits for accounts.email_verified 7 since 2h, times out in 22h",
+            ),
+            (wait(StepKind::Signal, None), "waits for the signal accounts.email_verified since 2h"),
+            (wait(StepKind::Sleep, Some(1)), "sleeps since 2h, wakes in 1h"),
+            (
+                WorkflowWait { is_retry: true, ..wait(StepKind::Call, Some(3)) },
+                "step 4 `verified` is tried again in 3h",
+            ),
+            (
+                wait(StepKind::Child, None),
+                "waits for the end of the run 00000000-0000-7000-8000-000000000001 since 2h",
+            ),
+        ] {
+            assert_eq!(describe(&wait, now), expected);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What an operator does to runs, with the engine at work: the store's tests have the states, these what the
+//! code of the run sees of them.
+
+use std::sync::Arc;
+
+use forge::prelude::*;
+use forge_actors::app::Handler;
+use forge_actors::dashboard::workflow_bulk::BulkWorkflowStep;
+use forge_actors::dashboard::workflow_commands::{
+    CancelWorkflow, ForkWorkflow, PauseWorkflow, ResumeWorkflow, RetryWorkflow, SignalWorkflow,
+    TerminateWorkflow,
+};
+use forge_actors::dashboard::workflows::{ShowWorkflow, ShowWorkflowStep};
+use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
+use forge_actors::workflow::admin::{WorkflowAction, WorkflowBulk, WorkflowBulkCounts, WorkflowFilter};
+use forge_actors::workflow::check::{CheckedCode, check};
+use serde_json::Value;
+
+use super::flows::Note;
+use super::stage::Stage;
+
+#[forge::event(name = "operating.approved")]
+pub struct Approved {
+    pub by: String,
+}
+
+/// Succeeds when somebody has paid.
+#[forge::mutation(internal)]
+pub async fn charge(ctx: &MutationContext, run: RunId, pin: Secret<String>) -> Result<Secret<String>> {
+    let paid: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM log WHERE entry = 'paid'").fetch_one(ctx.db()).await?;
+    if paid == 0 {
+        return Err(Fault::new(Code::Conflict, "nobody has paid"));
+    }
+    ctx.call(Note { run, entry: "charge".to_owned() }).await?;
+    Ok(pin)
+}
+
+/// Reserves, waits for an approval, charges, sends.
+#[forge::workflow(name = "operating.ship")]
+pub async fn ship(ctx: &WorkflowContext, pin: Secret<String>) -> Result<u32> {
+    let run = ctx.run_id();
+    let note = move |entry: &str| Note { run, entry: entry.to_owned() };
+    ctx.step("reserve", note("reserve")).compensate(move |_| note("release")).await?;
+    ctx.wait_for_signal::<Approved>().await?;
+    ctx.step("charge", Charge { run, pin }).await?;
+    Ok(ctx.step("send", note("send")).await?)
+}
+
+#[forge::mutation(internal)]
+pub async fn start_ship(ctx: &MutationContext) -> Result<RunId> {
+    ctx.start(Ship { pin: Secret::new("4711".to_owned()) }).await
+}
+
+/// Calls a function in the name of an administrator.
+async fn admin<H: Handler>(stage: &Stage, message: H) -> Result<Value, Fault> {
+    let identity = Identity {
+        subject: "ana".to_owned(),
+        roles: vec!["admin".to_owned()],
+        tenant: None,
+        claims: serde_json::Map::new(),
+    };
+    let caller = Caller { identity: Some(Arc::new(identity)), ..Caller::default() };
+    let invocation = Invocation::new(H::META.wire_name(), message.to_json().unwrap(), caller);
+    let answered = stage.node.functions.invoker().invoke(invocation, 1).await;
+    answered.map(|json| serde_json::from_slice(&json).unwrap())
+}
+
+/// A run that has failed at its charge, and was compensated.
+async fn failed(stage: &Stage) -> RunId {
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    approve(stage, run).await;
+    assert_eq!(stage.ended(run).await.status, "failed");
+    assert_eq!(stage.log(run).await, ["reserve", "release"]);
+    run
+}
+
+async fn approve(stage: &Stage, id: RunId) {
+    let (name, payload) = ("operating.approved".to_owned(), r#"{"by": "ana"}"#.to_owned());
+    admin(stage, SignalWorkflow { id, name, payload }).await.unwrap();
+}
+
+async fn pay(stage: &Stage) {
+    stage.execute("INSERT INTO log (run, entry) VALUES ('', 'paid')").await;
+}
+
+fn retry(id: RunId, from: Option<&str>) -> RetryWorkflow {
+    RetryWorkflow { id, from_step: from.map(str::to_owned) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_executes_its_steps_again_from_the_named_one() {
+    let stage = Stage::open().await;
+    let run = failed(&stage).await;
+    pay(&stage).await;
+    let refused = admin(&stage, retry(run, None)).await.unwrap_err();
+    assert!(
+        refused.code() == Code::Conflict && refused.message().contains("`reserve` was compensated"),
+        "{refused}"
+    );
+    // The approval is received again, since the step that has consumed it is executed again.
+    let answer = admin(&stage, retry(run, Some("reserve"))).await.unwrap();
+    assert_eq!(answer["run"]["status"], "ready");
+    assert_eq!(stage.ended(run).await.status, "completed");
+    assert_eq!(stage.log(run).await, ["reserve", "release", "reserve", "charge", "send"]);
+
+    let forked = admin(&stage, ForkWorkflow { id: run, from_step: Some("send".to_owned()), version: None });
+    let forked: RunId = serde_json::from_value(forked.await.unwrap()["run"]["id"].take()).unwrap();
+    assert_eq!(stage.ended(forked).await.status, "completed");
+    assert_eq!(stage.log(run).await.last().map(String::as_str), Some("send"));
+    assert_eq!(stage.log(forked).await, ["send"], "the steps before it are not executed again");
+    let refused =
+        admin(&stage, ForkWorkflow { id: run, from_step: None, version: Some(9) }).await.unwrap_err();
+    assert!(refused.message().contains("no version 9"), "{refused}");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_run_keeps_what_comes_for_it_until_it_is_resumed() {
+    let stage = Stage::open().await;
+    pay(&stage).await;
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    let paused = admin(&stage, PauseWorkflow { id: run }).await.unwrap();
+    assert_eq!(
+        (&paused["run"]["status"], &paused["message"]),
+        (&json!("paused"), &json!("the run is paused"))
+    );
+    approve(&stage, run).await;
+    // Another run goes through meanwhile.
+    let other = stage.started(StartShip {}).await;
+    stage.has_status(other, "waiting").await;
+    approve(&stage, other).await;
+    assert_eq!(stage.ended(other).await.status, "completed");
+    stage.has_status(run, "paused").await;
+    admin(&stage, ResumeWorkflow { id: run }).await.unwrap();
+    assert_eq!(stage.ended(run).await.status, "completed");
+    let refused =
+        admin(&stage, SignalWorkflow { id: run, name: "a".to_owned(), payload: "1".to_owned() }).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Conflict);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_is_compensated_and_a_terminated_one_is_not() {
+    let stage = Stage::open().await;
+    let runs = [stage.started(StartShip {}).await, stage.started(StartShip {}).await];
+    for run in runs {
+        stage.has_status(run, "waiting").await;
+    }
+    admin(&stage, CancelWorkflow { id: runs[0] }).await.unwrap();
+    let cancelled = stage.ended(runs[0]).await;
+    assert_eq!((cancelled.status.as_str(), cancelled.code()), ("cancelled", "CANCELLED"));
+    assert_eq!(stage.log(runs[0]).await, ["reserve", "release"]);
+    admin(&stage, TerminateWorkflow { id: runs[1], reason: Some("a mistake".to_owned()) }).await.unwrap();
+    assert_eq!(stage.ended(runs[1]).await.code(), "TERMINATED");
+    assert_eq!(stage.log(runs[1]).await, ["reserve"]);
+    // It goes on where it was: it waits for the approval.
+    pay(&stage).await;
+    admin(&stage, retry(runs[1], None)).await.unwrap();
+    stage.has_status(runs[1], "waiting").await;
+    approve(&stage, runs[1]).await;
+    assert_eq!(stage.ended(runs[1]).await.status, "completed");
+    assert_eq!(stage.log(runs[1]).await, ["reserve", "charge", "send"]);
+    let audit: String = stage
+        .value("SELECT string_agg(action, ' ' ORDER BY at) FROM forge_audit WHERE outcome = 'done' AND subject = 'ana'")
+        .await;
+    assert_eq!(audit, "cancelWorkflow terminateWorkflow retryWorkflow signalWorkflow");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_are_changed_batch_by_batch_and_later_ones_left_alone() {
+    let stage = Stage::open().await;
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    let now: Timestamp = stage.value("SELECT clock_timestamp()").await;
+    let later = stage.started(StartShip {}).await;
+    stage.has_status(later, "waiting").await;
+    let bulk = WorkflowBulk {
+        action: WorkflowAction::Terminate,
+        filter: WorkflowFilter { workflow: Some("operating.ship".to_owned()), ..WorkflowFilter::default() },
+        who: "ana".to_owned(),
+        reason: None,
+        started_at: now,
+        expected: Some(1),
+    };
+    let step =
+        BulkWorkflowStep { job: JobId::new(), bulk, before: None, counts: WorkflowBulkCounts::default() };
+    let state = stage.call(step).await;
+    assert_eq!(state, json!({ "next": null, "counts": { "done": 1, "skipped": 0 } }));
+    assert_eq!(stage.ended(run).await.code(), "TERMINATED");
+    stage.has_status(later, "waiting").await;
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_a_run_and_its_steps_are_not_shown() {
+    let stage = Stage::open().await;
+    pay(&stage).await;
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    approve(&stage, run).await;
+    stage.ended(run).await;
+    let shown = admin(&stage, ShowWorkflow { id: run }).await.unwrap();
+    assert_eq!(shown["input"], json!(r#"{"pin":"[redacted]"}"#));
+    let step = &shown["journal"][2];
+    assert_eq!((&step["name"], &step["output"]), (&json!("charge"), &json!(r#""[redacted]""#)));
+    assert!(step["input"].as_str().is_some_and(|input| input.contains("\"pin\":\"[redacted]\"")), "{step}");
+    assert_eq!(shown["journal"][0]["output"], json!("7"), "what holds no secret is shown");
+    let step = admin(&stage, ShowWorkflowStep { id: run, position: "3".to_owned() }).await.unwrap();
+    assert!(!shown.to_string().contains("4711") && !step.to_string().contains("4711"));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_before_a_deploy_names_runs_that_the_code_does_not_fit() {
+    let stage = Stage::open().await;
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    let compare = async || check(&stage.scratch.database, &stage.node.functions).await.unwrap();
+    let found = compare().await;
+    let version = &found.versions[0];
+    assert_eq!((version.code, version.runs, version.checked), (CheckedCode::Linked, 1, 1));
+    assert!(found.is_sound(), "{found:?}");
+    stage.execute("UPDATE forge_workflow_steps SET name = 'book' WHERE position = '1'").await;
+    let found = compare().await;
+    let difference = &found.divergences[0];
+    assert_eq!(
+        (difference.run, &*difference.difference),
+        (run, "expected step 1 `book` (call), found `reserve` (call)")
+    );
+    assert!(!found.is_sound());
+    stage.execute("UPDATE forge_workflow_steps SET name = 'reserve' WHERE position = '1'").await;
+    stage.execute("UPDATE forge_workflow_runs SET version = 7").await;
+    let found = compare().await;
+    assert_eq!((found.versions[0].code, found.divergences.len()), (CheckedCode::Missing, 0));
+    assert!(!found.is_sound());
+    assert_eq!(stage.log(run).await, ["reserve"], "nothing was executed");
+    stage.close().await;
+}
