@@ -5,7 +5,7 @@ use crate::app::kind::Kind;
 use crate::app::secret::names_only;
 use crate::app::wire_shape::has_secrets;
 use crate::app::workflow::StepKind;
-use crate::app::workflow::journal::UNCHECKED_SHAPE;
+use crate::app::workflow_run::journal::UNCHECKED_SHAPE;
 use crate::app::{Ctx, QueryContext, Result};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;

@@ -13,9 +13,9 @@ use super::check_store::CheckedRun;
 use super::paths::WORKFLOWS;
 use super::store::WorkflowStore;
 use crate::app::workflow::ActiveRun;
-use crate::app::workflow::journal::JournalEntry;
+use crate::app::workflow_run::journal::JournalEntry;
 use crate::app::workflow::migration::JournalContents;
-use crate::app::workflow::store::Activation as RunActivation;
+use crate::app::workflow_run::store::ActivationStart as ActivationStart;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::function::{FunctionEnd, Functions};
@@ -241,7 +241,7 @@ impl Comparison<'_> {
             idempotency_key: None,
         };
         let active = ActiveRun::new(
-            RunActivation {
+            ActivationStart {
                 id: run.id,
                 workflow: of.workflow.to_owned(),
                 version,

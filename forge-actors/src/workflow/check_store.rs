@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::app::Result;
 use crate::app::new_job::NewJob;
-use crate::app::workflow::journal::{JournalEntry, StepKind};
-use crate::app::workflow::new_run::NewRun;
-use crate::app::workflow::store::{Recorded, RunEnd, RunStore, StepRow, TakenEvent};
+use crate::app::workflow_run::journal::{JournalEntry, StepKind};
+use crate::app::workflow_run::new_run::NewRun;
+use crate::app::workflow_run::store::{Recorded, WaitedEnd, RunStore, StepRow, TakenEvent};
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
 use crate::kernel::commit::Receipt;
@@ -53,11 +53,11 @@ impl RunStore for CheckedRun {
         Box::pin(pending())
     }
 
-    fn find_run_end(&self, _run: RunId) -> BoxFuture<'_, Result<Option<RunEnd>>> {
+    fn find_run_end(&self, _run: RunId) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
         Box::pin(pending())
     }
 
-    fn find_job_end(&self, _job: Uuid) -> BoxFuture<'_, Result<Option<RunEnd>>> {
+    fn find_job_end(&self, _job: Uuid) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
         Box::pin(pending())
     }
 

@@ -35,21 +35,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "job",
         ],
     ),
-    (
-        "workflow",
-        &[
-            "kernel",
-            "supervise",
-            "subsystem",
-            "db",
-            "leader",
-            "telemetry",
-            "app",
-            "change",
-            "function",
-            "job",
-        ],
-    ),
+    ("workflow", &["kernel", "supervise", "subsystem", "db", "leader", "app", "change", "function", "job"]),
     ("cluster", &["kernel", "supervise", "subsystem", "db", "leader", "app", "change"]),
     ("reactor", &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "change", "function"]),
     ("session", &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor"]),
@@ -58,7 +44,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor", "session"],
     ),
     // An application among others, which happens to report on the node.
-    ("dashboard", &["kernel", "supervise", "subsystem", "leader", "app", "job", "cron", "telemetry"]),
+    (
+        "dashboard",
+        &["kernel", "supervise", "subsystem", "leader", "app", "job", "cron", "workflow", "telemetry"],
+    ),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.
