@@ -3,9 +3,9 @@
 //! `forge.skipCompensation`, `forge.forkWorkflow`. Each is audited in its own transaction.
 
 use crate::app::workflow::emit::EmitEvent;
+use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::app::workflow_run::limits::EVENT_BYTES_MAX;
 use crate::app::workflow_run::new_run::NewEvent;
-use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::app::{MutationContext, Result, Secret};
 use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
 use crate::kernel::fault::{Code, Fault};

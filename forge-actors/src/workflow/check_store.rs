@@ -13,7 +13,7 @@ use crate::app::Result;
 use crate::app::new_job::NewJob;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind};
 use crate::app::workflow_run::new_run::NewRun;
-use crate::app::workflow_run::store::{Recorded, WaitedEnd, RunStore, StepRow, TakenEvent};
+use crate::app::workflow_run::store::{Recorded, RunStore, StepRow, TakenEvent, WaitedEnd};
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
 use crate::kernel::commit::Receipt;

@@ -60,5 +60,5 @@ mod workflow_audit;
 mod workflow_events;
 mod workflow_faults;
 mod workflow_kills;
-mod workflow_storm;
 mod workflow_operations;
+mod workflow_storm;

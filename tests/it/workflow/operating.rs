@@ -20,13 +20,13 @@ use super::flows::Note;
 use super::stage::Stage;
 
 #[forge::event(name = "operating.approved")]
-pub struct Approved {
+pub(super) struct Approved {
     pub by: String,
 }
 
 /// Succeeds when somebody has paid.
 #[forge::mutation(internal)]
-pub async fn charge(ctx: &MutationContext, run: RunId, pin: Secret<String>) -> Result<Secret<String>> {
+pub(super) async fn charge(ctx: &MutationContext, run: RunId, pin: Secret<String>) -> Result<Secret<String>> {
     let paid: i64 =
         sqlx::query_scalar("SELECT count(*) FROM log WHERE entry = 'paid'").fetch_one(ctx.db()).await?;
     if paid == 0 {
@@ -38,7 +38,7 @@ pub async fn charge(ctx: &MutationContext, run: RunId, pin: Secret<String>) -> R
 
 /// Reserves, waits for an approval, charges, sends.
 #[forge::workflow(name = "operating.ship")]
-pub async fn ship(ctx: &WorkflowContext, pin: Secret<String>) -> Result<u32> {
+pub(super) async fn ship(ctx: &WorkflowContext, pin: Secret<String>) -> Result<u32> {
     let run = ctx.run_id();
     let note = move |entry: &str| Note { run, entry: entry.to_owned() };
     ctx.step("reserve", note("reserve")).compensate(move |_| note("release")).await?;
@@ -48,7 +48,7 @@ pub async fn ship(ctx: &WorkflowContext, pin: Secret<String>) -> Result<u32> {
 }
 
 #[forge::mutation(internal)]
-pub async fn start_ship(ctx: &MutationContext) -> Result<RunId> {
+pub(super) async fn start_ship(ctx: &MutationContext) -> Result<RunId> {
     ctx.start(Ship { pin: Secret::new("4711".to_owned()) }).await
 }
 

@@ -1,5 +1,7 @@
 //! A run on its way into its table.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
