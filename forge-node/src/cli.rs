@@ -77,6 +77,7 @@ pub enum Color {
 
 /// The commands of `forge-node`.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one value, made at the start of the process")]
 pub enum DeveloperVerb {
     /// Write a new application: the demo, under another name.
     New(New),
