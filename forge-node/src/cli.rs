@@ -99,7 +99,7 @@ pub enum Verb {
     Actors(Actors),
     /// List, show, retry or cancel jobs.
     Jobs(Jobs),
-    /// List, show, signal, cancel, pause or retry runs of workflows, or check them before a deploy.
+    /// List, show, signal, cancel or retry runs of workflows; check a binary against them.
     Workflows(Workflows),
     /// List, show, run, pause or resume crons, or print their next times.
     Cron(Cron),

@@ -15,6 +15,7 @@ use crate::dashboard::jobs::Job;
 use crate::dashboard::workflow_commands::{checked_reason, wake};
 use crate::job::admin::JobDetail;
 use crate::kernel::ids::{JobId, RunId};
+use crate::kernel::time::Timestamp;
 use crate::workflow::admin::{
     self, RunChange, WorkflowAction, WorkflowBulk, WorkflowBulkBatch, WorkflowBulkCounts, WorkflowFilter,
     WorkflowMatches, WorkflowSearch,
@@ -49,7 +50,8 @@ pub async fn start_bulk_of_runs(
     let count = expected.map(|count| format!(" ({count} runs)")).unwrap_or_default();
     let target = format!("{} {filter}{count}{because}", action.as_str());
     let who = ctx.auth().identity()?.subject.to_owned();
-    let started_at = chrono::Utc::now();
+    let started_at: Timestamp =
+        sqlx::query_scalar(include_str!("sql/read_clock.sql")).fetch_one(ctx.db()).await?;
     let bulk = WorkflowBulk { action, filter, who, reason, started_at, expected };
     let job = ctx.dispatch(BulkWorkflows { bulk }).await?;
     let audit = AuditId::of_bulk(job);

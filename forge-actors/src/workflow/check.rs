@@ -96,7 +96,7 @@ impl WorkflowCheck {
 }
 
 /// A run whose journal is compared.
-struct LiveRun {
+struct ComparedRun {
     id: RunId,
     input: String,
     identity: Option<String>,
@@ -136,7 +136,7 @@ pub async fn check(database: &Database, functions: &Functions) -> Result<Workflo
             workflow,
         };
         if let Some(code) = code {
-            let comparison = Comparison { db: &db, store: &store, functions, code };
+            let comparison = VersionCheck { db: &db, store: &store, functions, code };
             found.divergences.extend(comparison.of_version(&mut checked).await?);
         }
         found.versions.push(checked);
@@ -145,14 +145,14 @@ pub async fn check(database: &Database, functions: &Functions) -> Result<Workflo
 }
 
 /// Compares the runs of one version with its code.
-struct Comparison<'a> {
+struct VersionCheck<'a> {
     db: &'a Db,
     store: &'a WorkflowStore,
     functions: &'a Functions,
     code: RunCode,
 }
 
-impl Comparison<'_> {
+impl VersionCheck<'_> {
     async fn of_version(&self, version: &mut CheckedVersion) -> Result<Vec<CheckedDivergence>, Fault> {
         let mut divergences = Vec::new();
         let mut before = RunId::from_uuid(Uuid::max());
@@ -180,7 +180,7 @@ impl Comparison<'_> {
         version: &CheckedVersion,
         before: RunId,
         limit: usize,
-    ) -> Result<Vec<LiveRun>, Fault> {
+    ) -> Result<Vec<ComparedRun>, Fault> {
         let list = sqlx::query(include_str!("sql/list_live_runs.sql"))
             .bind(&version.workflow)
             .bind(i32::try_from(version.version).unwrap_or(i32::MAX))
@@ -188,7 +188,7 @@ impl Comparison<'_> {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let read = |row: &PgRow| {
             let now: Timestamp = row.try_get("now")?;
-            Ok(LiveRun {
+            Ok(ComparedRun {
                 id: row.try_get("id")?,
                 input: row.try_get("input")?,
                 identity: row.try_get("identity")?,
@@ -205,7 +205,7 @@ impl Comparison<'_> {
     async fn difference(
         &self,
         of: &CheckedVersion,
-        mut run: LiveRun,
+        mut run: ComparedRun,
         mut entries: Vec<JournalEntry>,
     ) -> Result<Option<String>, Fault> {
         let (registration, version) = match &self.code {

@@ -237,13 +237,13 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct FilterLine {
         #[command(flatten)]
         filter: RunFilterFlags,
     }
 
     fn parsed(line: &str) -> Result<WorkflowFilter, String> {
-        let parsed = Line::try_parse_from(["workflows"].into_iter().chain(line.split_whitespace()));
+        let parsed = FilterLine::try_parse_from(["workflows"].into_iter().chain(line.split_whitespace()));
         parsed.map(|line| line.filter.filter()).map_err(|error| error.to_string())
     }
 

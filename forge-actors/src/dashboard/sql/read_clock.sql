@@ -1,2 +1,3 @@
--- Called by dashboard/nodes.rs and dashboard/leaders.rs. The database's clock; no table, no lock.
+-- Called by dashboard/nodes.rs, dashboard/leaders.rs and dashboard/workflow_bulk.rs. The clock of the
+-- database; no table, no lock.
 SELECT now()
