@@ -21,7 +21,8 @@ pub async fn act(ctx: &ActionContext, key: String, what: String, ms: u32) -> Res
     Ok(i64::from(std::process::id()))
 }
 
-/// Steps `do 1`, `do 2` and so on, each with a compensation; fails after the step `fails_at`, if there is one.
+/// Steps `do 1`, `do 2` and so on, each with a compensation; it fails after the step `fails_at`, if there is
+/// one.
 #[forge::workflow]
 pub async fn saga(ctx: &WorkflowContext, steps: u32, fails_at: u32, ms: u32) -> Result<u32> {
     let key = ctx.run_id().to_string();

@@ -87,8 +87,8 @@ pub(super) async fn ends(database: &Database) -> Vec<String> {
     database.column(ends).await
 }
 
-/// Checks the journal of every run against what its steps and compensations have written. What these processes
-/// have written is not looked at: a body that was under way when its node was stopped may go on later.
+/// Checks the journal of every run against what its steps and compensations have written. The processes that
+/// were stopped may write late: a body that was under way goes on when they do.
 pub(super) async fn journals_are_right(database: &Database, stopped: &[u32]) {
     let stopped = stopped.iter().map(u32::to_string).chain(["0".to_owned()]).collect::<Vec<_>>().join(", ");
     let broken = [
