@@ -1,7 +1,7 @@
 //! Why the database cannot be used, for the person who starts a node: what was tried, why it failed, what
 //! helps.
 //!
-//! Failures inside a call are `sqlx::Error` and become a [`Fault`](crate::kernel::fault::Fault); this type is
+//! Failures inside a call are `sqlx::Error` and become a [`Fault`]; this type is
 //! for start-up, locks and the embedded database.
 
 use std::borrow::Cow;

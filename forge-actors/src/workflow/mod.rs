@@ -150,7 +150,7 @@ pub struct WorkflowDeps {
     pub jobs: Arc<dyn InsertJob>,
     /// Wakes claimer and router.
     pub hints: HintHub,
-    /// Terms of [`WORKFLOW_MAINTENANCE`](expiry::WORKFLOW_MAINTENANCE).
+    /// Terms of the leadership `workflows`, whose leader deletes old runs.
     pub terms: watch::Receiver<Option<Term>>,
     /// Section `[workflows]`.
     pub config: WorkflowConfig,
