@@ -85,25 +85,7 @@ async fn throughput() -> anyhow::Result<Vec<Goal>> {
             // Pools, plans and files that grow.
             continue;
         }
-        println!(
-            "workflows: {:.0} and {:.0} steps/s of 10-step runs, {:.0} 1-step runs/s; {:.0} bare commits/s, {:.2} ms one; lone step {:.2} and {:.2} ms, start {:.2} ms",
-            round.ten.rate * 10.0,
-            round.many.rate * 10.0,
-            round.one.rate,
-            round.bare,
-            percentile(&round.commits, 50),
-            percentile(&round.steps, 50),
-            percentile(&round.steps, 99),
-            percentile(&round.starts, 50),
-        );
-        for (what, cost) in
-            [("10 steps, 50", &round.ten), ("10 steps, 200", &round.many), ("1 step, 50", &round.one)]
-        {
-            println!(
-                "    {what} in flight: {:.0} µs of the server and {:.0} µs of the node a run",
-                cost.server, cost.node
-            );
-        }
+        print(&round);
         rounds.push(round);
     }
     let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
@@ -152,6 +134,30 @@ async fn throughput() -> anyhow::Result<Vec<Goal>> {
             60.0,
         ),
     ])
+}
+
+/// Prints the figures of a round.
+fn print(round: &Round) {
+    println!(
+        "workflows: {:.0} and {:.0} steps/s of 10-step runs, {:.0} 1-step runs/s; {:.0} bare commits/s, \
+         {:.2} ms one; lone step {:.2} and {:.2} ms, start {:.2} ms",
+        round.ten.rate * 10.0,
+        round.many.rate * 10.0,
+        round.one.rate,
+        round.bare,
+        percentile(&round.commits, 50),
+        percentile(&round.steps, 50),
+        percentile(&round.steps, 99),
+        percentile(&round.starts, 50),
+    );
+    for (what, cost) in
+        [("10 steps, 50", &round.ten), ("10 steps, 200", &round.many), ("1 step, 50", &round.one)]
+    {
+        println!(
+            "    {what} in flight: {:.0} µs of the server and {:.0} µs of the node a run",
+            cost.server, cost.node
+        );
+    }
 }
 
 async fn measure(stage: &mut Stage) -> anyhow::Result<Round> {

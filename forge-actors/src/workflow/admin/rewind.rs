@@ -166,8 +166,8 @@ impl Rewind {
             if compensation.status == StepStatus::Completed && !runs_again {
                 let RecordedStep { position, name, .. } = compensation;
                 let text = format!(
-                    "step {} `{name}` was compensated, so its result does not hold any more: begin with it, or \
-                     with a step before it",
+                    "step {} `{name}` was compensated, so its result does not hold any more: begin with it, \
+                     or with a step before it",
                     position.trim_start_matches('-')
                 );
                 return Err(Fault::new(Code::Conflict, text));
@@ -219,8 +219,8 @@ fn last_failed<'a>(steps: &[&'a RecordedStep]) -> Result<Option<&'a RecordedStep
         None => Ok(Some(failed)),
         Some(later) => {
             let text = format!(
-                "step {} `{}` has failed, and step {} `{}` has completed after it: say from which step on the \
-                 run executes again",
+                "step {} `{}` has failed, and step {} `{}` has completed after it: say from which step on \
+                 the run executes again",
                 failed.position, failed.name, later.position, later.name
             );
             Err(Fault::new(Code::Conflict, text))
