@@ -10,12 +10,14 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::goal::{Goal, median};
 
 const SLEEPERS: u32 = 10_000;
+/// Runs of a node before it is measured: what the first ones allocate stays.
+const FIRST: u32 = 100;
 /// Longer than the benchmark takes.
 const SECS: u32 = 30 * 24 * 60 * 60;
 /// After which a node is idle: memory is given back, and duties have run once.
-const SETTLING: Duration = Duration::from_secs(15);
+const SETTLING: Duration = Duration::from_secs(10);
 /// Starts of nodes that are compared.
-const STARTS: usize = 5;
+const STARTS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const ASLEEP: &str = "select count(*) from forge_workflow_runs where status = 'waiting'";
@@ -43,9 +45,9 @@ pub(super) async fn run() -> anyhow::Result<Vec<Goal>> {
     let database = Database::create_in(&postgres.url(), None).await;
     let mut connection = database.connect().await;
     let mut node = start(&database).await;
-    // What the first runs of a node allocate stays.
-    sleep(&node, 100).await;
-    end_all(&database, 100).await?;
+    sleep(&node, FIRST).await;
+    await_count(&mut connection, ASLEEP, FIRST).await?;
+    end_all(&database, FIRST).await?;
     tokio::time::sleep(SETTLING).await;
     let idle = resident(&mut node);
     sleep(&node, SLEEPERS).await;
@@ -53,7 +55,7 @@ pub(super) async fn run() -> anyhow::Result<Vec<Goal>> {
     tokio::time::sleep(SETTLING).await;
     let asleep = resident(&mut node);
     database.execute("vacuum analyze forge_workflow_runs, forge_workflow_steps").await;
-    let woken = end_all(&database, SLEEPERS + 100).await?;
+    let woken = end_all(&database, SLEEPERS + FIRST).await?;
     println!(
         "workflows: {idle:.1} MiB idle, {asleep:.1} with {SLEEPERS} sleeping runs, which end in {woken:.1} s"
     );
