@@ -31,9 +31,15 @@ pub(super) fn flow_node(database: &Database, name: &str, workflows: &str) -> Nod
     member(database, name).file("forge.toml", format!("{}\n[workflows]\n{workflows}\n", probe::CONFIG))
 }
 
-/// Calls a function of the probe's module `flows`.
+/// Calls a function of the probe's module `flows`, again while the node has more to do than it can: it refuses
+/// before it has begun.
 pub(super) async fn flow(node: &Node, function: &str, arguments: Value) -> Value {
-    node.call(&format!("flows.{function}"), arguments, Some(&probe::token("ana"))).await.data()
+    let reply = until("the node takes the call", PATIENCE, || async {
+        let name = format!("flows.{function}");
+        let reply = node.call(&name, arguments.clone(), Some(&probe::token("ana"))).await;
+        (reply.code() != "OVERLOADED").then_some(reply)
+    });
+    reply.await.data()
 }
 
 /// Starts sagas of so many steps, of which none fails.

@@ -20,8 +20,7 @@ const NEVER_MS: u32 = 600_000;
 /// Rings bells from two nodes at once; each bell rings once.
 async fn ring(nodes: &[Node; 2], first: u32, count: u32, after_ms: u32) {
     let bells = json!({ "first": first, "count": count, "afterMs": after_ms });
-    let (one, other) = join(flow(&nodes[0], "ring", bells.clone()), flow(&nodes[1], "ring", bells)).await;
-    assert_eq!(one.as_u64().zip(other.as_u64()).map(|(one, other)| one + other), Some(u64::from(count)));
+    join(flow(&nodes[0], "ring", bells.clone()), flow(&nodes[1], "ring", bells)).await;
 }
 
 async fn start_waiters(nodes: &[Node; 2], first: u32, count: u32, limit_ms: u32, before_ms: u32) {
@@ -54,6 +53,7 @@ async fn each_event_is_taken_once_whenever_it_comes() {
     let expected =
         [format!("flows.listener completed: {each}"), format!("flows.waiter completed: {waiters}")];
     assert_eq!(ends(&database).await, expected);
+    assert_eq!(count(&database, "forge_workflow_events where event = 'flows.rung'").await, waiters);
     let taken = "forge_workflow_steps where kind = 'event' and event_id is not null";
     assert_eq!(count(&database, taken).await, waiters);
     assert_eq!(
