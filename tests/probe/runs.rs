@@ -101,7 +101,7 @@ async fn watch(ctx: &ActionContext, waiting: &Mutex<HashMap<RunId, oneshot::Send
         let ended = ctx.call(Ended { runs: returned.clone() }).await?;
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for run in ended {
-            // A client whose start was not answered yet is told at the next look.
+            // A client whose start was not answered yet is notified at the next look.
             if let Some(client) = waiting.remove(&run) {
                 returned.retain(|known| *known != run);
                 let _gone = client.send(());

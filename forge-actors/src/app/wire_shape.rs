@@ -3,8 +3,8 @@
 //! Two types with the same form (same fields, same kinds of values) have the same number in every build, so a
 //! struct may be renamed or moved. A field that was renamed, added or given another type changes the number.
 //!
-//! The lowest bit says whether the type holds secrets. It is no part of the form, which has the same JSON with
-//! them: what reads stored JSON of an unknown type for people looks at the bit.
+//! The lowest bit says whether the type holds secrets. It is no part of the form, which has the same JSON
+//! with them: what reads stored JSON of an unknown type for people looks at the bit.
 
 use std::any::TypeId;
 use std::fmt::Write as _;

@@ -29,8 +29,8 @@ pub struct WorkflowChange {
     pub message: String,
 }
 
-/// Sends a signal to one run, which receives it with `ctx.wait_for_signal::<E>()`, now or later. `name` is
-/// the name of the event, `payload` its JSON. A signal to a run that has ended is refused.
+/// Sends a signal to one run, which receives it with `wait_for_signal`, now or later. `name` is the name of
+/// the event, `payload` its JSON. A signal to a run that has ended is refused.
 #[forge_app_macros::mutation(name = "forge.signalWorkflow", role = "admin", input_max = "1MiB")]
 pub async fn signal_workflow(
     ctx: &MutationContext,

@@ -1,5 +1,5 @@
-//! `workflows check`: compares the workflows of this binary with the runs that have not ended, before a deploy.
-//! It reads the database itself, and needs no node.
+//! `workflows check`: compares the workflows of this binary with the runs that have not ended, before a
+//! deploy. It reads the database itself, and needs no node.
 
 use std::sync::Arc;
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use forge_actors::app::workflow::{StepKind, StepStatus};
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
-use forge_actors::workflow::admin::{WorkflowDetail, WorkflowStep, WorkflowWait};
+use forge_actors::workflow::admin::{WorkflowDetail, WorkflowStatus, WorkflowStep, WorkflowWait};
 
-use crate::cmd::workflows::coloured;
 use crate::terminal::context::Palette;
 use crate::terminal::facts;
 use crate::terminal::table::{self, Column};
@@ -171,6 +170,21 @@ fn short(duration: Duration) -> String {
         secs => Duration::from_secs(secs / 60 * 60),
     };
     format_duration(whole)
+}
+
+/// A line in the colour of a run's status.
+pub(super) fn coloured(status: WorkflowStatus, text: impl Into<Text>, palette: Palette) -> Text {
+    match status {
+        WorkflowStatus::Completed => palette.green(text),
+        WorkflowStatus::Compensating | WorkflowStatus::Paused => palette.yellow(text),
+        WorkflowStatus::Diverged | WorkflowStatus::CompensationFailed | WorkflowStatus::Failed => {
+            palette.red(text)
+        }
+        WorkflowStatus::Cancelled | WorkflowStatus::Terminated | WorkflowStatus::Continued => {
+            palette.dim(text)
+        }
+        WorkflowStatus::Ready | WorkflowStatus::Running | WorkflowStatus::Waiting => text.into(),
+    }
 }
 
 #[cfg(test)]

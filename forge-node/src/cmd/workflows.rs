@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use forge_actors::dashboard::workflow_commands::WorkflowChange;
-use forge_actors::workflow::admin::{WorkflowDetail, WorkflowPage, WorkflowRow, WorkflowStatus};
+use forge_actors::workflow::admin::{WorkflowDetail, WorkflowPage, WorkflowRow};
 use serde_json::{Value, json};
 
 use crate::cli::{OneRun, Workflows, WorkflowsStep};
 use crate::cmd::client::{Client, decode, print};
+use crate::cmd::workflow_show::coloured;
 use crate::cmd::{workflow_bulk, workflow_check, workflow_show};
 use crate::terminal::context::{CommandContext, Palette, understands_escapes};
 use crate::terminal::output;
@@ -147,19 +148,4 @@ fn cells(row: &WorkflowRow) -> [String; COLUMNS.len()] {
     about.extend(row.node.as_ref().map(|node| format!("; on {node}")));
     about.extend(row.error.as_ref().map(|error| format!("; {}: {}", error.code, error.message)));
     [row.id.to_string(), row.status.as_str().to_owned(), about]
-}
-
-/// A line in the colour of a run's status.
-pub(super) fn coloured(status: WorkflowStatus, text: impl Into<Text>, palette: Palette) -> Text {
-    match status {
-        WorkflowStatus::Completed => palette.green(text),
-        WorkflowStatus::Compensating | WorkflowStatus::Paused => palette.yellow(text),
-        WorkflowStatus::Diverged | WorkflowStatus::CompensationFailed | WorkflowStatus::Failed => {
-            palette.red(text)
-        }
-        WorkflowStatus::Cancelled | WorkflowStatus::Terminated | WorkflowStatus::Continued => {
-            palette.dim(text)
-        }
-        WorkflowStatus::Ready | WorkflowStatus::Running | WorkflowStatus::Waiting => text.into(),
-    }
 }

@@ -31,8 +31,8 @@ pub(super) fn flow_node(database: &Database, name: &str, workflows: &str) -> Nod
     member(database, name).file("forge.toml", format!("{}\n[workflows]\n{workflows}\n", probe::CONFIG))
 }
 
-/// Calls a function of the probe's module `flows`, again while the node has more to do than it can: it refuses
-/// before it has begun.
+/// Calls a function of the probe's module `flows`, again while the node has more to do than it can: it
+/// refuses before it has begun.
 pub(super) async fn flow(node: &Node, function: &str, arguments: Value) -> Value {
     let reply = until("the node takes the call", PATIENCE, || async {
         let name = format!("flows.{function}");

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::jobs::worker_on;
 use super::stage::PATIENCE;
 
-/// Runs of a workflow that no binary has code for, so that they stay as they are: one waits, one has diverged,
-/// the compensation of one has failed, one has failed.
+/// Runs of a workflow that no binary has code for, so that they stay as they are: one waits, one has
+/// diverged, the compensation of one has failed, one has failed.
 const RUNS: &str = r#"
     insert into forge_workflow_runs (id, workflow, version, status, due_at, claim, ending, error, input)
     select ('01900000-0000-7000-8000-00000000000' || n)::uuid, 'gone.flow', 1, status::forge_workflow_status, 'infinity', 2,

@@ -14,8 +14,8 @@ use forge_actors::workflow::admin::{
 
 use super::job::Bench;
 
-/// One run for each status, with its place in [`WorkflowStatus::ALL`] as the last digits of its id, and a second
-/// one that is running and was asked to pause.
+/// One run for each status, with its place in [`WorkflowStatus::ALL`] as the last digits of its id, and a
+/// second one that is running and was asked to pause.
 const ONE_OF_EACH: &str = r#"
     INSERT INTO forge_workflow_owners (node_id, node_name, expires_at)
     VALUES (gen_random_uuid(), 'ana', now() + interval '1 h');

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::flows::*;
+use super::samples::*;
 use super::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 
-mod flows;
 mod groups;
 mod operating;
 mod sagas;
+mod samples;
 mod stage;
 mod steps;
 mod versioned;

@@ -16,7 +16,7 @@ use forge_actors::workflow::admin::{WorkflowAction, WorkflowBulk, WorkflowBulkCo
 use forge_actors::workflow::check::{CheckedCode, check};
 use serde_json::Value;
 
-use super::flows::Note;
+use super::samples::Note;
 use super::stage::Stage;
 
 #[forge::event(name = "operating.approved")]

@@ -1,6 +1,6 @@
 //! Compensation: what has completed is taken back, the last one first.
 
-use super::flows::*;
+use super::samples::*;
 use super::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]

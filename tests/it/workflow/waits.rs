@@ -5,7 +5,7 @@ use std::time::Duration;
 use forge_tests::until;
 use serde_json::json;
 
-use super::flows::*;
+use super::samples::*;
 use super::stage::Stage;
 
 /// Longer than any of these tests takes.

@@ -132,7 +132,7 @@ impl WorkflowContext {
     }
 
     /// From here on, calls this message when the run fails or is cancelled, after the compensations of what
-    /// completes later. [`compensate`](crate::app::workflow::WorkflowStep::compensate) says the same beside a
+    /// completes later. [`compensate`](crate::app::workflow::StepBuilder::compensate) says the same beside a
     /// step.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub use group::{Winner2, Winner3};
 pub use handle::WorkflowHandle;
 pub use migration::{Journal, JournalContents, MigrationRegistration};
 pub use start::Start;
-pub use step::{OptionalStep, WorkflowStep};
+pub use step::{OptionalStep, StepBuilder};
 
 /// Hints with this topic wake the nodes that run workflows: a run is ready.
 pub(crate) const WORKFLOWS_TOPIC: &str = "forge.workflows";

@@ -196,7 +196,7 @@ type Undo<'a, T> = Box<dyn FnOnce(&T) -> Result<CompensationCall> + Send + 'a>;
 
 /// A step about to run; awaiting this runs it, unless the journal has its result.
 #[must_use = "a step does nothing until it is awaited"]
-pub struct WorkflowStep<'a, T, E> {
+pub struct StepBuilder<'a, T, E> {
     ctx: &'a WorkflowContext,
     placed: Result<(StepPosition, StepWork<'a>)>,
     name: String,
@@ -207,7 +207,7 @@ pub struct WorkflowStep<'a, T, E> {
 
 /// A step whose failure the workflow survives; awaiting this runs it.
 #[must_use = "a step does nothing until it is awaited"]
-pub struct OptionalStep<'a, T, E>(WorkflowStep<'a, T, E>);
+pub struct OptionalStep<'a, T, E>(StepBuilder<'a, T, E>);
 
 impl WorkflowContext {
     /// Runs `body` once, and records what it returns under this name: when the run goes on after a crash or a
@@ -252,9 +252,9 @@ impl WorkflowContext {
         &'a self,
         name: &str,
         body: B,
-    ) -> WorkflowStep<'a, B::Output, B::Error> {
+    ) -> StepBuilder<'a, B::Output, B::Error> {
         let placed = self.place().and_then(|place| Ok((place, body.work()?)));
-        WorkflowStep {
+        StepBuilder {
             ctx: self,
             placed,
             name: name.to_owned(),
@@ -274,7 +274,7 @@ impl WorkflowContext {
     }
 }
 
-impl<'a, T: WireType, E> WorkflowStep<'a, T, E> {
+impl<'a, T: WireType, E> StepBuilder<'a, T, E> {
     /// Tries so many times more when an attempt fails, with growing pauses from a second to a minute. Without
     /// it the first failure is final. Failures of the infrastructure (the database is away, the node is full)
     /// are retried for ten minutes in any case.
@@ -336,7 +336,7 @@ impl<'a, T: WireType, E> WorkflowStep<'a, T, E> {
     }
 }
 
-impl<'a, T: WireType, E: Send + 'a> IntoFuture for WorkflowStep<'a, T, E> {
+impl<'a, T: WireType, E: Send + 'a> IntoFuture for StepBuilder<'a, T, E> {
     type Output = Result<T, E>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::action::WorkflowAction;
 use super::list::find_row;
+use super::missing::missing;
 use super::rewind;
 use super::rows::WorkflowRow;
 use super::status::WorkflowStatus;
@@ -124,14 +125,6 @@ impl ChangedRuns {
             false => Err(conflict(action.refusal(found.status), found.status)),
         }
     }
-}
-
-/// There is no such run.
-pub(super) fn missing(run: RunId) -> Fault {
-    Fault::new(
-        Code::NotFound,
-        format!("there is no run {run}; those that have ended are kept for a while only"),
-    )
 }
 
 fn conflict(text: String, status: WorkflowStatus) -> Fault {

@@ -11,6 +11,7 @@ mod filter;
 mod find;
 mod list;
 mod matches;
+mod missing;
 mod rewind;
 mod rows;
 mod status;

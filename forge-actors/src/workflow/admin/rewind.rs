@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use sqlx::{FromRow, Row};
 
-use super::apply::missing;
+use super::missing::missing;
 use super::status::WorkflowStatus;
 use crate::app::workflow::{StepKind, StepStatus};
 use crate::db::handle::Db;

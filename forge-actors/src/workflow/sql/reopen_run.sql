@@ -1,6 +1,6 @@
 -- Called by workflow/admin/rewind.rs for forge.retryWorkflow, in the transaction that has rewritten its
 -- journal: $1 run. A run that has ended without success is ready again, with the time limit that it had from
--- its start. Its parent has been told of the end, and cancels it no more. Primary keys.
+-- its start. Its parent knows of the end, and cancels it no more. Primary keys.
 WITH gone AS (
     DELETE FROM forge_workflow_history
     WHERE id = $1 AND status IN ('failed', 'cancelled', 'terminated')

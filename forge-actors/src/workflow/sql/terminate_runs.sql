@@ -20,7 +20,7 @@ WITH wanted AS MATERIALIZED (
     SET status = 'abandoned', finished_at = clock_timestamp()
     FROM ended
     WHERE step.run_id = ended.id AND step.finished_at IS NULL
-), told AS (
+), announced AS (
     INSERT INTO forge_workflow_events (event, key, payload)
     SELECT 'forge.run', id::text, 'null'
     FROM ended
