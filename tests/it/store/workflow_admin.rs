@@ -48,7 +48,7 @@ const ONE_OF_EACH: &str = r#"
     ) AS run (n, status, error);
     INSERT INTO forge_workflow_steps (run_id, position, kind, status, name, shape, attempts, number, output, error, failures,
                                       started_at, finished_at, due_at, event, event_key)
-    SELECT id, '1', 'call', 'completed', 'reserve', 2, 1, 1, '"ok"'::json, NULL::json, NULL::jsonb, now(), now(),
+    SELECT id, '1', 'call'::forge_workflow_step_kind, 'completed'::forge_workflow_step_status, 'reserve', 2, 1, 1, '"ok"'::json, NULL::json, NULL::jsonb, now(), now(),
            NULL::timestamptz, NULL, NULL
     FROM (SELECT id FROM forge_workflow_runs UNION ALL SELECT id FROM forge_workflow_history) AS run
     UNION ALL
