@@ -18,7 +18,7 @@ const SEARCHED_MAX: i64 = 20_000;
 const SCATTERED_MAX: i64 = 5_000;
 /// How far the clock of a node that makes ids may be from that of the database, in milliseconds.
 const CLOCKS_APART_MS_MAX: i64 = 3_600_000;
-/// Milliseconds since 1970 that a UUIDv7 has room for.
+/// Milliseconds since 1970 that a UUIDv7 has space for.
 const ID_MS_MAX: i64 = (1 << 48) - 1;
 
 /// Runs, newest start first.
