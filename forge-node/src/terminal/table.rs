@@ -11,7 +11,7 @@ const CELL_CHARS_MAX: usize = 200;
 /// Characters of a cell that is broken into lines.
 const BROKEN_CHARS_MAX: usize = 1_000;
 /// Characters that the last column has at the least, in however narrow a terminal.
-const LAST_COLUMN_MIN: usize = 24;
+const LAST_COLUMN_MIN: usize = 20;
 /// Stands between two columns.
 const GAP: &str = "  ";
 
@@ -51,7 +51,7 @@ pub fn render<const N: usize>(
 }
 
 /// [`render`] in lines of at most `width` characters: the cells of the last column are broken between words.
-/// The other columns keep their widths, and leave the last one at least 24 characters.
+/// The other columns keep their widths, and leave the last one at least 20 characters.
 pub fn render_within<const N: usize>(
     width: usize,
     columns: [Column; N],
@@ -112,7 +112,7 @@ mod tests {
         let rows = [["tasks.list".to_owned(), "all tasks of one long project".to_owned()]];
         let text = render_within(20, columns, &rows, Palette::PLAIN, |_, line| line);
         assert!(
-            text.as_str().ends_with(&format!("tasks.list  all tasks of one long\n{rest}project\n")),
+            text.as_str().ends_with(&format!("tasks.list  all tasks of one\n{rest}long project\n")),
             "{text:?}"
         );
     }
