@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use forge_actors::kernel::time::Timestamp;
 
 use crate::config::load::Flag;
 
@@ -381,4 +382,12 @@ pub struct New {
     /// Make no git repository.
     #[arg(long)]
     pub no_git: bool,
+}
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "a time is written 2030-01-31T09:00:00Z, or with an offset: +01:00")
+}
+
+fn one_of<const N: usize>(labels: [&str; N]) -> String {
+    format!("it is one of {}", labels.join(", "))
 }

@@ -6,7 +6,7 @@ use forge_actors::job::admin::{JobArgument, JobFilter, JobWait};
 use forge_actors::kernel::ids::JobId;
 use forge_actors::kernel::time::Timestamp;
 
-use super::Target;
+use super::{Target, moment, one_of};
 
 /// `jobs`.
 #[derive(Debug, Clone, Args)]
@@ -193,10 +193,6 @@ fn queue_limit(text: &str) -> Result<QueueLimit, &'static str> {
     }
 }
 
-fn moment(text: &str) -> Result<Timestamp, &'static str> {
-    text.parse().map_err(|_| "a time is written 2030-01-31T09:00:00Z, or with an offset: +01:00")
-}
-
 fn job_id(text: &str) -> Result<JobId, &'static str> {
     text.parse().map_err(|_| "not the id of a job, which `jobs ls` prints")
 }
@@ -207,10 +203,6 @@ fn status(text: &str) -> Result<JobStatus, String> {
 
 fn wait(text: &str) -> Result<JobWait, String> {
     JobWait::parse(text).ok_or_else(|| one_of(JobWait::ALL.map(JobWait::as_str)))
-}
-
-fn one_of<const N: usize>(labels: [&str; N]) -> String {
-    format!("it is one of {}", labels.join(", "))
 }
 
 fn argument(text: &str) -> Result<JobArgument, &'static str> {

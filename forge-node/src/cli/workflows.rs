@@ -5,7 +5,7 @@ use forge_actors::kernel::ids::RunId;
 use forge_actors::kernel::time::Timestamp;
 use forge_actors::workflow::admin::{WorkflowAction, WorkflowAttribute, WorkflowFilter, WorkflowStatus};
 
-use super::Target;
+use super::{Target, moment, one_of};
 
 /// `workflows`.
 #[derive(Debug, Clone, Args)]
@@ -199,10 +199,6 @@ fn run_id(text: &str) -> Result<RunId, &'static str> {
     text.parse().map_err(|_| "not the id of a run, which `workflows ls` prints")
 }
 
-fn moment(text: &str) -> Result<Timestamp, &'static str> {
-    text.parse().map_err(|_| "a time is written 2030-01-31T09:00:00Z, or with an offset: +01:00")
-}
-
 fn statuses(text: &str) -> Result<StatusGroup, String> {
     let group =
         |is_ended| WorkflowStatus::ALL.into_iter().filter(move |status| status.is_ended() == is_ended);
@@ -220,8 +216,7 @@ fn statuses(text: &str) -> Result<StatusGroup, String> {
 }
 
 fn action(text: &str) -> Result<WorkflowAction, String> {
-    let labels = || WorkflowAction::ALL.map(WorkflowAction::as_str).join(", ");
-    WorkflowAction::parse(text).ok_or_else(|| format!("it is one of {}", labels()))
+    WorkflowAction::parse(text).ok_or_else(|| one_of(WorkflowAction::ALL.map(WorkflowAction::as_str)))
 }
 
 fn attribute(text: &str) -> Result<WorkflowAttribute, &'static str> {

@@ -1,20 +1,15 @@
 //! `jobs retry|cancel|discard --all`: counts the jobs that match, and with `--yes` has the node change them.
 
-use std::time::Duration;
-
-use forge_actors::app::JobStatus;
 use forge_actors::job::admin::{BulkProgress, JobAction, JobDetail, JobFilter, JobMatches};
 use serde_json::json;
 
 use crate::cli::ChosenJobs;
+use crate::cmd::bulk::{LOOK_INTERVAL, counts, end_of};
 use crate::cmd::client::{Client, decode};
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
-use crate::terminal::report::{Exit, Report};
+use crate::terminal::report::Report;
 use crate::terminal::text::Text;
-
-/// Time between two looks at how far the node is.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Counts the jobs; changes them with `--yes`, and waits for the last of them.
 pub(super) async fn run(
@@ -55,28 +50,12 @@ pub(super) async fn run(
     }
     let result = detail.bulk.as_ref().map(progress).unwrap_or_default();
     output::data(if context.global.json { Text::json(&answer) } else { Text::from(&result) });
-    match detail.job.status {
-        JobStatus::Cancelled | JobStatus::DeadLetter | JobStatus::Failed => {
-            let message = format!("the job that did it is {}", detail.job.status.as_str());
-            let report = Report::new(Exit::Failed, "bulk-ended", message);
-            Err(report.cause(detail.job.last_error.unwrap_or_default()))
-        }
-        JobStatus::Pending
-        | JobStatus::Claimed
-        | JobStatus::Running
-        | JobStatus::Retry
-        | JobStatus::Completed => Ok(()),
-    }
+    end_of(detail.job)
 }
 
 /// What was counted, in a sentence.
 fn summary(matches: &JobMatches, action: JobAction) -> String {
-    let statuses: Vec<_> = matches
-        .statuses
-        .iter()
-        .map(|found| format!("{} {}", found.count.count, found.status.as_str()))
-        .collect();
-    let of = if statuses.is_empty() { String::new() } else { format!(" ({})", statuses.join(", ")) };
+    let of = counts(matches.statuses.iter().map(|found| (found.count, found.status.as_str())));
     let hidden = match matches.unsearched.is_empty() {
         true => String::new(),
         false => format!("\nleft out, since their arguments hold secrets: {}", matches.unsearched.join(", ")),

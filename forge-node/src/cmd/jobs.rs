@@ -9,24 +9,18 @@ use forge_actors::job::admin::{
 };
 use forge_actors::kernel::ids::JobId;
 use forge_actors::kernel::time::{Timestamp, format_duration};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cli::{ChosenJobs, Jobs, JobsStep, OneQueue, QueueLimit, Target};
-use crate::cmd::client::{Client, decode, print};
+use crate::cmd::client::{Client, print};
 use crate::cmd::job_bulk;
-use crate::terminal::context::{CommandContext, Palette, understands_escapes};
+use crate::cmd::live_list::{TIME, push_end, show_live};
+use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::facts;
-use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
 use crate::terminal::table::{self, Column};
 use crate::terminal::text::Text;
 use crate::terminal::width;
-
-/// Time between two prints of `--watch`.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How times are written in tables; they are in UTC.
-const TIME: &str = "%m-%d %H:%M:%S";
 
 /// Runs the subcommand through a running node.
 pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report> {
@@ -65,31 +59,6 @@ pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report>
             let draw = |page: QueuesPage| queues(&page, palette);
             show_live(&client, "forge.queues", &json!({}), *watch, context, draw).await
         }
-    }
-}
-
-/// Prints the answer of a query: once, or every second while its output is read.
-async fn show_live<T: DeserializeOwned>(
-    client: &Client,
-    function: &str,
-    args: &Value,
-    watch: bool,
-    context: CommandContext<'_>,
-    draw: impl Fn(T) -> Text,
-) -> Result<(), Report> {
-    loop {
-        let data = client.call(function, args).await?;
-        let text = if context.global.json {
-            Text::json(&data)
-        } else {
-            let drawn = draw(decode(&data)?);
-            if watch && understands_escapes() { drawn.redrawn() } else { drawn }
-        };
-        let is_open = output::write_data(&text);
-        if !watch || !is_open {
-            return Ok(());
-        }
-        tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 
@@ -149,13 +118,7 @@ pub(super) fn list(page: &JobPage, palette: Palette) -> Text {
             coloured(rows[index].status, line, palette)
         })
     };
-    let searched = page.searched_to.map(|to| format!("searched back to {}", to.format("%Y-%m-%d %H:%M:%S")));
-    let older = page.next.map(|next| format!("older ones: --before {next}"));
-    let notes: Vec<_> = searched.into_iter().chain(older).collect();
-    if !notes.is_empty() {
-        text.push(palette.dim(notes.join("; ")));
-        text.push("\n");
-    }
+    push_end(&mut text, page.searched_to, page.next, palette);
     if !page.unsearched.is_empty() {
         let hidden = format!("left out, since their arguments hold secrets: {}", page.unsearched.join(", "));
         text.push(palette.dim(hidden));

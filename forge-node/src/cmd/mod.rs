@@ -2,6 +2,7 @@
 //! Data goes to stdout, everything else to stderr.
 
 pub mod actors;
+mod bulk;
 pub mod call;
 pub mod client;
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod functions;
 pub mod generate;
 mod job_bulk;
 pub mod jobs;
+mod live_list;
 pub mod migrate;
 pub mod new;
 pub mod schema;

@@ -1,21 +1,16 @@
 //! `workflows bulk`: counts the runs that match, and with `--yes` has the node change them.
 
-use std::time::Duration;
-
-use forge_actors::app::JobStatus;
 use forge_actors::job::admin::JobDetail;
 use forge_actors::workflow::admin::{WorkflowAction, WorkflowFilter, WorkflowMatches};
 use serde_json::json;
 
 use crate::cli::Target;
+use crate::cmd::bulk::{LOOK_INTERVAL, counts, end_of};
 use crate::cmd::client::{Client, decode};
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
-use crate::terminal::report::{Exit, Report};
+use crate::terminal::report::Report;
 use crate::terminal::text::Text;
-
-/// Time between two looks at how far the node is.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is done to many runs.
 pub(super) struct Bulk<'a> {
@@ -55,28 +50,12 @@ pub(super) async fn run(bulk: &Bulk<'_>, target: &Target, context: CommandContex
     }
     let result = detail.result.as_deref().unwrap_or("nothing is known of what was done");
     output::data(if context.global.json { Text::json(&answer) } else { Text::from(&result.to_owned()) });
-    match detail.job.status {
-        JobStatus::Cancelled | JobStatus::DeadLetter | JobStatus::Failed => {
-            let message = format!("the job that did it is {}", detail.job.status.as_str());
-            let report = Report::new(Exit::Failed, "bulk-ended", message);
-            Err(report.cause(detail.job.last_error.unwrap_or_default()))
-        }
-        JobStatus::Pending
-        | JobStatus::Claimed
-        | JobStatus::Running
-        | JobStatus::Retry
-        | JobStatus::Completed => Ok(()),
-    }
+    end_of(detail.job)
 }
 
 /// What was counted, in a sentence.
 fn summary(matches: &WorkflowMatches, action: WorkflowAction) -> String {
-    let statuses: Vec<_> = matches
-        .statuses
-        .iter()
-        .map(|found| format!("{} {}", found.count.count, found.status.as_str()))
-        .collect();
-    let of = if statuses.is_empty() { String::new() } else { format!(" ({})", statuses.join(", ")) };
+    let of = counts(matches.statuses.iter().map(|found| (found.count, found.status.as_str())));
     let (total, actionable) = (matches.total, matches.actionable);
     format!("{total} runs match{of}; {} would change {actionable} of them", action.as_str())
 }

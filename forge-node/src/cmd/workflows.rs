@@ -1,26 +1,19 @@
 //! `workflows`: lists and shows runs through a running node, and does something about them.
 
-use std::time::Duration;
-
 use forge_actors::dashboard::workflow_commands::WorkflowChange;
 use forge_actors::workflow::admin::{WorkflowDetail, WorkflowPage, WorkflowRow};
 use serde_json::{Value, json};
 
 use crate::cli::{OneRun, Workflows, WorkflowsStep};
-use crate::cmd::client::{Client, decode, print};
+use crate::cmd::client::{Client, print};
+use crate::cmd::live_list::{TIME, push_end, show_live};
 use crate::cmd::workflow_show::coloured;
 use crate::cmd::{workflow_bulk, workflow_check, workflow_show};
-use crate::terminal::context::{CommandContext, Palette, understands_escapes};
-use crate::terminal::output;
+use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
 use crate::terminal::text::Text;
 use crate::terminal::width;
-
-/// Time between two prints of `--watch`.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How times are written in tables; they are in UTC.
-const TIME: &str = "%m-%d %H:%M:%S";
 
 /// Runs the subcommand: `check` with the handlers of this binary, the others through a running node.
 pub async fn run(args: &Workflows, context: CommandContext<'_>) -> Result<(), Report> {
@@ -28,7 +21,8 @@ pub async fn run(args: &Workflows, context: CommandContext<'_>) -> Result<(), Re
         WorkflowsStep::Ls { filter, before, limit, watch, target } => {
             let ask = json!({ "filter": filter.filter(), "before": before, "limit": limit });
             let client = Client::of_administrator(target, context)?;
-            show_list(&client, &ask, *watch, context).await
+            let draw = |page: WorkflowPage| list(&page, context.palette());
+            show_live(&client, "forge.workflows", &ask, *watch, context, draw).await
         }
         WorkflowsStep::Show(run) => {
             let client = Client::of_administrator(&run.target, context)?;
@@ -71,29 +65,6 @@ pub async fn run(args: &Workflows, context: CommandContext<'_>) -> Result<(), Re
     }
 }
 
-/// Prints the runs: once, or every second while the output is read.
-async fn show_list(
-    client: &Client,
-    ask: &Value,
-    watch: bool,
-    context: CommandContext<'_>,
-) -> Result<(), Report> {
-    loop {
-        let data = client.call("forge.workflows", ask).await?;
-        let text = if context.global.json {
-            Text::json(&data)
-        } else {
-            let drawn = list(&decode(&data)?, context.palette());
-            if watch && understands_escapes() { drawn.redrawn() } else { drawn }
-        };
-        let is_open = output::write_data(&text);
-        if !watch || !is_open {
-            return Ok(());
-        }
-        tokio::time::sleep(WATCH_INTERVAL).await;
-    }
-}
-
 /// Does something to one run, and prints the run and what was done.
 async fn change(
     run: &OneRun,
@@ -120,13 +91,7 @@ fn list(page: &WorkflowPage, palette: Palette) -> Text {
         true => "no runs\n".into(),
         false => list_runs(&page.rows, palette),
     };
-    let searched = page.searched_to.map(|to| format!("searched back to {}", to.format("%Y-%m-%d %H:%M:%S")));
-    let older = page.next.map(|next| format!("older ones: --before {next}"));
-    let notes: Vec<_> = searched.into_iter().chain(older).collect();
-    if !notes.is_empty() {
-        text.push(palette.dim(notes.join("; ")));
-        text.push("\n");
-    }
+    push_end(&mut text, page.searched_to, page.next, palette);
     text
 }
 
