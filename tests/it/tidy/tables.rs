@@ -6,24 +6,49 @@ use super::{Exceptions, Finding, none};
 /// A table of the system and the folder of its owner.
 const OWNERS: &[(&str, &str)] = &[
     ("forge_audit", "dashboard"),
+    ("forge_change_marks", "change"),
+    ("forge_change_state", "change"),
     ("forge_changes", "change"),
     ("forge_crashes", "telemetry"),
-    ("forge_cron", "cron"),
-    ("forge_idempotency", "function"),
+    ("forge_cron_runs", "cron"),
+    ("forge_crons", "cron"),
     ("forge_failed_attempts", "job"),
+    ("forge_idempotency", "function"),
     ("forge_job_buffers", "job"),
+    ("forge_job_bulks", "job"),
     ("forge_job_dependencies", "job"),
     ("forge_job_history", "job"),
+    ("forge_job_keys", "job"),
+    ("forge_job_leases", "job"),
+    ("forge_job_limits", "job"),
     ("forge_job_log", "job"),
     ("forge_job_progress", "job"),
+    ("forge_job_queues", "job"),
     ("forge_jobs", "job"),
-    ("forge_leader", "leader"),
-    ("forge_links", "dashboard"),
+    ("forge_leader_history", "leader"),
+    ("forge_leaders", "leader"),
+    ("forge_migrations", "db"),
     ("forge_nodes", "cluster"),
+    ("forge_used_links", "dashboard"),
+    ("forge_workflow_events", "workflow"),
+    ("forge_workflow_history", "workflow"),
+    ("forge_workflow_keys", "workflow"),
+    ("forge_workflow_owners", "workflow"),
+    ("forge_workflow_runs", "workflow"),
+    ("forge_workflow_steps", "workflow"),
 ];
 
 /// `file table` and why another subsystem names it.
 const ALLOWED: &[(&str, &str)] = &[];
+
+#[test]
+fn every_table_of_the_schema_has_an_owner() {
+    let schema = TREE.iter().find(|file| file.path == "schema/schema.sql").expect("the dump of the schema");
+    let created = schema.text.lines().filter_map(|line| line.strip_prefix("CREATE TABLE public."));
+    let mut created: Vec<_> = created.map(|rest| rest.trim_end_matches(" (")).collect();
+    created.sort_unstable();
+    assert_eq!(OWNERS.iter().map(|(table, _)| *table).collect::<Vec<_>>(), created);
+}
 
 #[test]
 fn a_table_belongs_to_one_subsystem() {
