@@ -15,6 +15,7 @@ pub mod auth;
 pub mod blocking;
 pub mod call;
 pub mod catalog;
+pub mod catalog_error;
 pub mod child_list;
 pub mod context;
 mod core_queue;

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::migration::{Migrated, migrate};
 use super::paths::WORKFLOWS;
+use super::rows::{ClaimedRun, End, EndStatus, Leave, RunRequest};
 use super::run_store::HeldRun;
 use super::shared::{ActiveEntry, StopReason, WorkflowShared};
 use super::signals;
-use super::store::{ClaimedRun, End, EndStatus, Leave, RunRequest};
 use crate::app::job_failure::{CANCELLED, JobFailure};
-use crate::app::workflow::migration::JournalContents;
 use crate::app::workflow::saga::CompensationEnd;
 use crate::app::workflow::{ActiveRun, MigrationRegistration};
 use crate::app::workflow_run::journal::JournalEntry;
@@ -100,9 +100,15 @@ async fn activate(shared: &Arc<WorkflowShared>, claimed: &ClaimedRun) -> Result<
     let registration = match code_of(shared.functions.catalog(), &claimed.workflow, claimed.version) {
         Some(RunCode::Linked(registration)) => registration,
         Some(RunCode::Migrated(registration, migration)) => {
-            match migrate(shared, &mut claimed, std::mem::take(&mut entries), migration).await? {
-                Some(migrated) => entries = migrated,
-                None => return Ok(()),
+            let steps = entries.len();
+            match migrate(shared, &mut claimed, entries, migration).await? {
+                Migrated::Written(migrated) => entries = migrated,
+                Migrated::Refused(error) => {
+                    let progress = RunProgress { divergence: None, due_at: None, steps, journal_bytes: 0 };
+                    leave(shared, &claimed, "diverged", &progress, Some(error), false).await;
+                    return Ok(());
+                }
+                Migrated::NotHeld => return Ok(()),
             }
             registration
         }
@@ -110,48 +116,6 @@ async fn activate(shared: &Arc<WorkflowShared>, claimed: &ClaimedRun) -> Result<
     };
     let active = ActiveActivation::enter(shared, claimed, entries, registration);
     active.run().await
-}
-
-/// Migrates the journal of a run, and writes it. `None`: the run was parked, since its migration has failed.
-async fn migrate(
-    shared: &Arc<WorkflowShared>,
-    claimed: &mut ClaimedRun,
-    mut entries: Vec<JournalEntry>,
-    migration: &'static MigrationRegistration,
-) -> Result<Option<Vec<JournalEntry>>, Fault> {
-    entries.sort_by_key(|entry| position_parts(&entry.position));
-    let before: Vec<JournalEntry> = entries.clone();
-    let input = serde_json::from_str(&claimed.input).map_err(Fault::internal)?;
-    let migrated = match (migration.migrate)(JournalContents { input, entries }) {
-        Ok(migrated) => migrated,
-        Err(fault) => {
-            let text = format!(
-                "the migration from version {} to {} has failed: {}",
-                migration.from,
-                migration.to,
-                fault.message()
-            );
-            let error = JobFailure::json_of(&Fault::new(fault.code(), text))?;
-            let progress =
-                RunProgress { divergence: None, due_at: None, steps: before.len(), journal_bytes: 0 };
-            leave(shared, claimed, "diverged", &progress, Some(error), false).await;
-            return Ok(None);
-        }
-    };
-    let Some(lease) = shared.living_lease() else { return Ok(None) };
-    let input = migrated.input.to_string();
-    if !shared.store.migrate(lease, claimed, migration.to, &input, &before, &migrated.entries).await? {
-        return Ok(None);
-    }
-    let (run, handler, from, to) = (claimed.id, &claimed.workflow, migration.from, migration.to);
-    tracing::info!(%run, handler, from, to, "run migrated");
-    (claimed.version, claimed.input) = (migration.to, input);
-    Ok(Some(migrated.entries))
-}
-
-/// The parts of a position, as numbers: `10` comes after `9`.
-pub(crate) fn position_parts(position: &str) -> Vec<u32> {
-    position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 
 async fn leave(
@@ -272,7 +236,7 @@ impl ActiveActivation {
                 if progress.divergence.is_some() {
                     return self.diverged(&progress).await;
                 }
-                self.end_badly(invocation, EndStatus::Failed, JobFailure::json_of(&fault)?).await
+                self.compensate(invocation, EndStatus::Failed, Some(JobFailure::json_of(&fault)?)).await
             }
             FunctionEnd::InvalidArguments(fault) => {
                 let text = format!("the arguments do not fit this version: {}", fault.message());
@@ -293,11 +257,11 @@ impl ActiveActivation {
         match stop {
             Some(StopReason::Requested(RunRequest::Cancel)) => {
                 let error = cancelled()?;
-                self.end_badly(invocation, EndStatus::Cancelled, error).await
+                self.compensate(invocation, EndStatus::Cancelled, Some(error)).await
             }
             Some(StopReason::TimedOut) => {
                 let fault = Fault::new(Code::Timeout, "the run has reached its time limit");
-                self.end_badly(invocation, EndStatus::Failed, JobFailure::json_of(&fault)?).await
+                self.compensate(invocation, EndStatus::Failed, Some(JobFailure::json_of(&fault)?)).await
             }
             Some(StopReason::Requested(RunRequest::Pause)) => {
                 self.leave("paused", &progress, None, true).await;
@@ -325,7 +289,7 @@ impl ActiveActivation {
         }
         // A person has asked for the run to be cancelled before it ended, or it is not held any more.
         let error = cancelled()?;
-        self.end_badly(invocation, EndStatus::Cancelled, error).await
+        self.compensate(invocation, EndStatus::Cancelled, Some(error)).await
     }
 
     async fn continued(&mut self, invocation: Invocation, args: String) -> Result<(), Fault> {
@@ -345,7 +309,7 @@ impl ActiveActivation {
             return Ok(());
         }
         let error = cancelled()?;
-        self.end_badly(invocation, EndStatus::Cancelled, error).await
+        self.compensate(invocation, EndStatus::Cancelled, Some(error)).await
     }
 
     async fn diverged(&self, progress: &RunProgress) -> Result<(), Fault> {
@@ -365,17 +329,7 @@ impl ActiveActivation {
         Ok(())
     }
 
-    /// Takes back what has completed, and ends the run.
-    async fn end_badly(
-        &mut self,
-        invocation: Invocation,
-        ending: EndStatus,
-        error: String,
-    ) -> Result<(), Fault> {
-        self.compensate(invocation, ending, Some(error)).await
-    }
-
-    /// Runs the compensations that are left. `error` says why when that is not written yet.
+    /// Takes back what has completed, and ends the run. `error` says why when that is not written yet.
     async fn compensate(
         &mut self,
         invocation: Invocation,

@@ -8,13 +8,13 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::activation::{RunCode, code_of, position_parts};
+use super::activation::{RunCode, code_of};
 use super::check_store::CheckedRun;
 use super::paths::WORKFLOWS;
 use super::store::WorkflowStore;
 use crate::app::workflow::ActiveRun;
 use crate::app::workflow::migration::JournalContents;
-use crate::app::workflow_run::journal::JournalEntry;
+use crate::app::workflow_run::journal::{JournalEntry, position_parts};
 use crate::app::workflow_run::store::ActivationStart;
 use crate::db::database::Database;
 use crate::db::handle::Db;

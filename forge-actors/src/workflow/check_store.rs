@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::app::Result;
 use crate::app::new_job::NewJob;
-use crate::app::workflow_run::journal::{JournalEntry, StepKind};
+use crate::app::workflow_run::journal::JournalEntry;
 use crate::app::workflow_run::new_run::NewRun;
 use crate::app::workflow_run::store::{Recorded, RunStore, StepRow, TakenEvent, WaitedEnd};
 use crate::db::handle::Db;
@@ -45,7 +45,6 @@ impl RunStore for CheckedRun {
 
     fn find_event<'a>(
         &'a self,
-        _kind: StepKind,
         _event: &'a str,
         _key: &'a str,
         _except: &'a [i64],

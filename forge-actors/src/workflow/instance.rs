@@ -18,8 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::activation::Activation;
 use super::messages::InstanceMessage;
+use super::rows::ClaimedRun;
 use super::shared::WorkflowShared;
-use super::store::ClaimedRun;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Restart};
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::messages::{LeaseMessage, RunClaimerMessage};
 use super::paths::LEASE;
+use super::rows::Leave;
 use super::shared::{OwnLease, StopReason, WorkflowShared};
-use super::store::Leave;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::ids::RunId;
 use crate::kernel::merge_slot::MergeSlot;
@@ -23,7 +23,7 @@ use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
 /// Between two renewals.
-pub(super) const RENEW_EVERY: Duration = millis(500);
+const RENEW_EVERY: Duration = millis(500);
 /// A lease that was not renewed for so long is suspected, when the server has no session of its node.
 pub(super) const SUSPECT_AFTER: Duration = millis(1_500);
 /// A lease without active runs is given up after this time.

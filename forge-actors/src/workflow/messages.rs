@@ -1,6 +1,6 @@
 //! Messages of the actors of the workflow subsystem.
 
-use super::store::{ClaimedRun, FoundWork};
+use super::rows::{ClaimedRun, FoundWork};
 use crate::kernel::fault::Fault;
 
 /// Messages of the claimer.

@@ -8,13 +8,14 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::insert::{StartedRun, insert_run};
+use super::rows::{ClaimedRun, HeldStep};
 use super::shared::{StopReason, WorkflowShared};
-use super::store::{self, ClaimedRun, HeldStep};
+use super::store;
 use crate::app::Result;
 use crate::app::job::DependencyKind;
 use crate::app::job_end::JobEnd;
 use crate::app::new_job::{NewDependency, NewJob};
-use crate::app::workflow_run::journal::{JournalEntry, StepKind};
+use crate::app::workflow_run::journal::JournalEntry;
 use crate::app::workflow_run::new_run::NewRun;
 use crate::app::workflow_run::store::{Recorded, RunStore, StepRow, TakenEvent, WaitedEnd};
 use crate::db::handle::Db;
@@ -23,11 +24,13 @@ use crate::job::ends_of;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{JobId, RunId};
-use crate::kernel::time::secs;
+use crate::kernel::time::{millis, secs};
 use crate::test_signals::{Step, pause_point};
 
 /// Time limit of the transactions of starts and dispatches.
 const START_LIMIT: Duration = secs(10);
+/// Between two tries of such a transaction.
+const RETRY_PAUSE: Duration = millis(200);
 /// SQLSTATE of a row that breaks a unique index.
 const UNIQUE_VIOLATION: &str = "23505";
 
@@ -149,9 +152,11 @@ impl HeldRun {
         Ok(recorded)
     }
 
-    /// Runs what writes in a transaction until it is written, the node has lost the run, or the database
-    /// refuses it.
-    async fn again<T>(&self, position: &str, fault: Fault) -> Result<Option<T>> {
+    /// Waits until a transaction that has failed may be tried again.
+    ///
+    /// # Errors
+    /// `fault`, when another try would fail as well.
+    async fn pause_before_retry(&self, position: &str, fault: Fault) -> Result<()> {
         if !matches!(
             fault.code(),
             Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown | Code::Conflict
@@ -165,8 +170,8 @@ impl HeldRun {
         {
             return Err(fault);
         }
-        tokio::time::sleep(crate::kernel::time::millis(200)).await;
-        Ok(None)
+        tokio::time::sleep(RETRY_PAUSE).await;
+        Ok(())
     }
 }
 
@@ -195,7 +200,7 @@ impl RunStore for HeldRun {
                     let run = entry.awaits.ok_or_else(|| Fault::internal("a start without its run"))?;
                     return Ok((recorded, RunId::from_uuid(run)));
                 }
-                self.again::<()>(&row.position, fault).await?;
+                self.pause_before_retry(&row.position, fault).await?;
             }
         })
     }
@@ -210,7 +215,7 @@ impl RunStore for HeldRun {
                 if let Some(entry) = self.reread(&row.position).await? {
                     return Ok(Recorded { finished_at: entry.finished_at, due_at: entry.due_at });
                 }
-                self.again::<()>(&row.position, fault).await?;
+                self.pause_before_retry(&row.position, fault).await?;
             }
         })
     }
@@ -227,7 +232,6 @@ impl RunStore for HeldRun {
 
     fn find_event<'a>(
         &'a self,
-        _kind: StepKind,
         event: &'a str,
         key: &'a str,
         except: &'a [i64],

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
-use super::store::{ClaimedRun, End, Ended, HeldStep, Leave, RunRequest, WorkflowStore};
+use super::rows::{ClaimedRun, End, Ended, HeldStep, Leave, RunRequest};
+use super::store::WorkflowStore;
 use crate::app::new_job::InsertJob;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::app::workflow_run::ActiveRun;
@@ -33,6 +34,11 @@ pub(super) struct OwnLease {
     pub(super) id: i64,
     /// When it has run out for certain, by this node's clock.
     pub(super) until: Instant,
+}
+
+/// The lease, while it is certain that it has not run out.
+fn living(lease: &watch::Ref<'_, Option<OwnLease>>) -> Option<i64> {
+    lease.filter(|lease| lease.until > Instant::now()).map(|lease| lease.id)
 }
 
 /// A run that is active on this node.
@@ -102,8 +108,7 @@ pub(super) struct WorkflowShared {
 impl WorkflowShared {
     /// The lease, while it is certain that it has not run out.
     pub(super) fn living_lease(&self) -> Option<i64> {
-        let lease = *self.lease.borrow();
-        lease.filter(|lease| lease.until > Instant::now()).map(|lease| lease.id)
+        living(&self.lease.borrow())
     }
 
     /// A run is due: the claimers of all nodes are woken.
@@ -201,8 +206,7 @@ pub(super) struct WriterDeps {
 
 impl WriterDeps {
     fn living(&self) -> Option<i64> {
-        let lease = *self.lease.borrow();
-        lease.filter(|lease| lease.until > Instant::now()).map(|lease| lease.id)
+        living(&self.lease.borrow())
     }
 }
 

@@ -7,198 +7,17 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::rows::{
+    Arrival, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldStep, Leave, Routed, RunRequest,
+};
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
 use crate::app::workflow_run::run::RunProgress;
 use crate::app::workflow_run::store::{Recorded, StepRow, TakenEvent, WaitedEnd};
 use crate::db::database::Database;
 use crate::db::handle::Db;
-use crate::db::transaction::TransactionOptions;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{NodeId, RunId};
-use crate::kernel::time::{Timestamp, minutes};
-
-/// Time limit of the transaction that migrates a journal.
-const MIGRATION_LIMIT: Duration = minutes(1);
-
-/// What a person has asked of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RunRequest {
-    /// To go on no further, until it is resumed.
-    Pause,
-    /// To take back what it has done, and end.
-    Cancel,
-}
-
-impl RunRequest {
-    fn parse(label: Option<&str>) -> Option<Self> {
-        match label {
-            Some("pause") => Some(Self::Pause),
-            Some("cancel") => Some(Self::Cancel),
-            _ => None,
-        }
-    }
-}
-
-/// How a run ends, or will end when its steps are compensated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EndStatus {
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl EndStatus {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// A run that was claimed.
-#[derive(Debug, Clone)]
-pub(super) struct ClaimedRun {
-    pub(super) id: RunId,
-    pub(super) workflow: String,
-    pub(super) version: u32,
-    /// Counts the activations of the run.
-    pub(super) claim: i32,
-    /// What has come for it, when it was claimed.
-    pub(super) wakes: i32,
-    pub(super) request: Option<RunRequest>,
-    /// How it ends; its completed steps are being compensated.
-    pub(super) ending: Option<EndStatus>,
-    pub(super) input: String,
-    pub(super) identity: Option<String>,
-    pub(super) trace: Option<String>,
-    pub(super) begun_at: Timestamp,
-    pub(super) deadline_at: Option<Timestamp>,
-    pub(super) attributes: Option<String>,
-    /// The clock of the database at the claim.
-    pub(super) now: Timestamp,
-}
-
-/// What a poll has found.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct FoundWork {
-    /// Until the next run is due.
-    pub(super) next_due: Option<Duration>,
-    /// Until a lease of another process may be lost.
-    pub(super) next_suspect: Option<Duration>,
-    /// Events wait for the router.
-    pub(super) has_events: bool,
-}
-
-/// A row of the journal of a run that this node holds.
-#[derive(Debug, Clone)]
-pub(super) struct HeldStep {
-    pub(super) run: RunId,
-    pub(super) claim: i32,
-    pub(super) row: StepRow,
-}
-
-/// How the rows of a journal change in a migration.
-struct StepMoves {
-    /// Steps that stay: their old position, and what they are now.
-    stay: Vec<(String, JournalEntry)>,
-    gone: Vec<String>,
-    added: Vec<JournalEntry>,
-}
-
-impl StepMoves {
-    /// Steps are followed by the position that they had: a migration keeps their order in the list of entries
-    /// by `number` and start, so an entry is the same one when its kind, status and number are.
-    fn of(before: &[JournalEntry], after: &[JournalEntry]) -> Self {
-        let mut left: Vec<&JournalEntry> = before.iter().collect();
-        let (mut stay, mut added) = (Vec::new(), Vec::new());
-        for entry in after {
-            let is_same = |old: &&JournalEntry| old.origin() == entry.origin();
-            match left.iter().position(is_same).map(|index| left.remove(index)) {
-                Some(old) => stay.push((old.position.clone(), entry.clone())),
-                None => added.push(entry.clone()),
-            }
-        }
-        Self { stay, gone: left.into_iter().map(|entry| entry.position.clone()).collect(), added }
-    }
-}
-
-/// How a run leaves this node.
-#[derive(Debug, Clone)]
-pub(super) struct Leave {
-    pub(super) run: RunId,
-    pub(super) claim: i32,
-    /// `waiting`, `ready`, `paused`, `diverged` or `compensation_failed`.
-    pub(super) status: &'static str,
-    pub(super) due_at: Option<Timestamp>,
-    /// What had come for it, as this node knows.
-    pub(super) wakes: i32,
-    pub(super) error: Option<String>,
-    pub(super) steps: usize,
-    pub(super) journal_bytes: usize,
-    /// This is what a person has asked for.
-    pub(super) answers_request: bool,
-}
-
-impl Leave {
-    /// The run is to be claimed again.
-    pub(super) fn ready(run: RunId, claim: i32, wakes: i32) -> Self {
-        Self {
-            run,
-            claim,
-            status: "ready",
-            due_at: None,
-            wakes,
-            error: None,
-            steps: 0,
-            journal_bytes: 0,
-            answers_request: false,
-        }
-    }
-}
-
-/// A run that ends.
-#[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) run: RunId,
-    pub(super) claim: i32,
-    pub(super) status: EndStatus,
-    pub(super) output: Option<String>,
-    pub(super) error: Option<String>,
-    pub(super) steps: usize,
-    pub(super) journal_bytes: usize,
-    /// How its row says that it ends.
-    pub(super) expected: Option<EndStatus>,
-}
-
-/// A run that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended {
-    /// Another run waits for it: an event was written.
-    pub(super) is_awaited: bool,
-}
-
-/// Something has come for a run that this node holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrival {
-    pub(super) run: RunId,
-    pub(super) claim: i32,
-    pub(super) wakes: i32,
-    pub(super) request: Option<RunRequest>,
-}
-
-/// What the router has done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Routed {
-    /// Events.
-    pub(super) events: u64,
-    /// Runs that are held by a node, and have got something.
-    pub(super) held: Vec<RunId>,
-    /// Runs that are due now.
-    pub(super) ready: u64,
-}
 
 /// The tables of workflows. Cheap to clone.
 #[derive(Clone)]
@@ -301,7 +120,6 @@ impl WorkflowStore {
             .bind(all(leaves, |leave| leave.status))
             .bind(all(leaves, |leave| leave.due_at))
             .bind(all(leaves, |leave| leave.wakes))
-            .bind(all(leaves, |_| None::<&str>))
             .bind(all(leaves, |leave| leave.error.as_deref()))
             .bind(all(leaves, |leave| i32::try_from(leave.steps).unwrap_or(i32::MAX)))
             .bind(all(leaves, |leave| i64::try_from(leave.journal_bytes).unwrap_or(i64::MAX)))
@@ -496,69 +314,6 @@ impl WorkflowStore {
         Ok(goes_on.fetch_optional(&self.db()).await?.is_some())
     }
 
-    /// Writes the migrated journal of a run. False when the run is not held any more.
-    pub(super) async fn migrate(
-        &self,
-        lease: i64,
-        run: &ClaimedRun,
-        version: u32,
-        input: &str,
-        before: &[JournalEntry],
-        after: &[JournalEntry],
-    ) -> Result<bool, Fault> {
-        let moves = StepMoves::of(before, after);
-        let tx = self.database.begin(TransactionOptions::new(&run.workflow, MIGRATION_LIMIT)).await?;
-        let db = tx.db();
-        let migrated = async {
-            let migrate = sqlx::query(include_str!("sql/migrate_run.sql")).bind(lease).bind(run.id);
-            let migrate =
-                migrate.bind(run.claim).bind(i32::try_from(version).unwrap_or(i32::MAX)).bind(input);
-            if migrate.fetch_optional(&db).await?.is_none() {
-                return Ok(false);
-            }
-            sqlx::query(include_str!("sql/delete_steps.sql"))
-                .bind(run.id)
-                .bind(&moves.gone)
-                .execute(&db)
-                .await?;
-            let stay =
-                |of: fn(&(String, JournalEntry)) -> String| moves.stay.iter().map(of).collect::<Vec<_>>();
-            sqlx::query(include_str!("sql/move_steps.sql"))
-                .bind(run.id)
-                .bind(stay(|(old, _)| old.clone()))
-                .bind(stay(|(_, entry)| entry.position.clone()))
-                .bind(stay(|(_, entry)| entry.name.clone()))
-                .bind(moves.stay.iter().map(|(_, entry)| entry.shape.cast_signed()).collect::<Vec<_>>())
-                .bind(moves.stay.iter().map(|(_, entry)| entry.output.clone()).collect::<Vec<_>>())
-                .execute(&db)
-                .await?;
-            sqlx::query(include_str!("sql/place_steps.sql")).bind(run.id).execute(&db).await?;
-            let added = |of: fn(&JournalEntry) -> String| moves.added.iter().map(of).collect::<Vec<_>>();
-            sqlx::query(include_str!("sql/insert_steps.sql"))
-                .bind(run.id)
-                .bind(added(|entry| entry.position.clone()))
-                .bind(added(|entry| entry.name.clone()))
-                .bind(added(|entry| entry.output.clone().unwrap_or_else(|| "null".to_owned())))
-                .execute(&db)
-                .await?;
-            Ok(true)
-        };
-        match migrated.await {
-            Ok(true) => {
-                tx.commit().await?;
-                Ok(true)
-            }
-            Ok(false) => {
-                tx.rollback().await;
-                Ok(false)
-            }
-            Err(fault) => {
-                tx.rollback().await;
-                Err(fault)
-            }
-        }
-    }
-
     /// Asks the children of runs that ended without success to end too. Returns how many.
     pub(super) async fn cancel_children(&self, runs: &[RunId]) -> Result<usize, Fault> {
         let cancel = sqlx::query(include_str!("sql/cancel_children.sql")).bind(runs);
@@ -659,4 +414,20 @@ fn entry(row: &PgRow) -> Result<JournalEntry, Fault> {
         awaits: row.try_get::<Option<Uuid>, _>("awaits")?,
         stored_at: row.try_get("position")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    /// A statement without its comments.
+    fn code(statement: &str) -> String {
+        statement.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn both_statements_record_steps_alike_but_for_the_lock() {
+        let of_transaction = code(include_str!("sql/record_step_of_transaction.sql"));
+        let without_lock = of_transaction.replace("\n    FOR SHARE OF run\n", "\n");
+        assert_ne!(without_lock, of_transaction);
+        assert_eq!(without_lock, code(include_str!("sql/record_steps.sql")));
+    }
 }

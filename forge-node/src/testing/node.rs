@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forge_actors::app::Catalog;
-use forge_actors::app::catalog::CatalogError;
+use forge_actors::app::catalog_error::CatalogError;
 use forge_actors::app::context::Services;
 use forge_actors::app::job_end::AwaitJobEnd;
 use forge_actors::app::node::{Build, NodeView};

@@ -9,7 +9,6 @@ use futures::future::BoxFuture;
 use crate::app::context::{CallScope, RecordInTransaction};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
-use crate::app::job_failure::JobFailure;
 use crate::app::kind::KindName;
 use crate::app::wire_shape::shape_of_call;
 use crate::app::workflow_run::compensation::{CompensationCall, StepCall};
@@ -160,9 +159,4 @@ pub(super) async fn unwound<T>(running: BoxFuture<'_, Result<T>>) -> Result<T> {
             Err(Fault::internal(format!("the step panicked: {}", panic.message)))
         }
     }
-}
-
-/// A failure as the journal keeps it.
-pub(super) fn failure_json(fault: &Fault) -> Result<String> {
-    Ok(JobFailure::json_of(fault)?)
 }

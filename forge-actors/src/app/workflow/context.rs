@@ -11,13 +11,15 @@ use uuid::Uuid;
 use crate::app::context::{MutationContext, WorkflowContext};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
+use crate::app::job_failure::JobFailure;
 use crate::app::kind::{MutationResources, RunsAsStep};
 use crate::app::wire_shape::shape_of;
 use crate::app::wire_type::WireType;
 use crate::app::workflow::attempt::{
-    Attempted, StepRecorder, compensation_call, failure_json, is_infrastructure, recorded_before,
+    Attempted, StepRecorder, compensation_call, is_infrastructure, recorded_before,
 };
-use crate::app::workflow::step::{end_of, written};
+use crate::app::workflow::execution::end_of;
+use crate::app::workflow::step::written;
 use crate::app::workflow::wait::row;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::Compensation;
@@ -211,7 +213,7 @@ impl WorkflowContext {
                 Ok(Attempted::Returned(_)) => Fault::internal("a transaction did not record its step"),
                 Err(fault) => fault,
             };
-            row.error = Some(failure_json(&fault)?);
+            row.error = Some(JobFailure::json_of(&fault)?);
             row.elapsed = began.elapsed();
             let is_trouble = is_infrastructure(&fault) && tries < TROUBLED_TRIES_MAX;
             if is_trouble || tries < CALL_TRIES_MAX && lost_race(&fault) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::app::error::Result;
 use crate::app::handler::{Handler, Meta};
 use crate::app::wire_type::WireType;
-use crate::app::workflow_run::journal::{JournalEntry, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::journal::{JournalEntry, StepStatus, UNCHECKED_SHAPE, position_parts};
 use crate::kernel::fault::{Code, Fault};
 
 /// The journal of a run, as a migration changes it. `H` is the message of the workflow's newer version.
@@ -131,9 +131,7 @@ impl<H: Handler> Journal<H> {
     }
 
     fn sort(&mut self) {
-        self.contents.entries.sort_by_key(|entry| {
-            entry.position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect::<Vec<_>>()
-        });
+        self.contents.entries.sort_by_key(|entry| position_parts(&entry.position));
     }
 }
 

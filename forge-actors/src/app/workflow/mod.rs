@@ -11,6 +11,7 @@ mod child;
 mod context;
 pub mod emit;
 pub mod event;
+mod execution;
 pub mod group;
 pub mod handle;
 pub mod migration;

@@ -6,7 +6,8 @@ use std::time::Instant;
 use crate::app::context::CallScope;
 use crate::app::error::Result;
 use crate::app::job::RetryBackoff;
-use crate::app::workflow::attempt::{Attempted, attempt_call, failure_json, is_infrastructure};
+use crate::app::job_failure::JobFailure;
+use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure};
 use crate::app::workflow_run::compensation::{Compensation, CompensationCall};
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
 use crate::app::workflow_run::limits::RETRY_IN_MEMORY_MAX;
@@ -88,7 +89,7 @@ async fn compensate_one(
         let pause = BACKOFF.delay(failed, fastrand::f64());
         let row = StepRow {
             status: StepStatus::Retrying,
-            error: Some(failure_json(&fault)?),
+            error: Some(JobFailure::json_of(&fault)?),
             elapsed: began.elapsed(),
             due_in: (!is_last).then_some(pause),
             ..row

@@ -11,10 +11,10 @@ use crate::app::error::Result;
 use crate::app::wire_shape::shape_of;
 use crate::app::workflow::event::{Event, key_text};
 use crate::app::workflow_run::branch::{Branch, StepPosition};
-use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
 use crate::app::workflow_run::limits::{SHORT_WAIT, WAIT_MAX};
 use crate::app::workflow_run::run::{ActiveRun, Found};
-use crate::app::workflow_run::store::{Recorded, StepRow, TakenEvent};
+use crate::app::workflow_run::store::{StepRow, TakenEvent};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
@@ -186,7 +186,10 @@ impl<'a> IntoFuture for Sleep<'a> {
 async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -> Result<()> {
     let wanted = StepIdentity { kind: StepKind::Sleep, name: "sleep", shape: UNCHECKED_SHAPE };
     let due_at = match run.find(place, wanted) {
-        Found::Ended(entry) => return ended(&entry),
+        Found::Ended(entry) => {
+            Branch::current()?.ended(entry.finished_at);
+            return Ok(());
+        }
         Found::Never => return run.never().await,
         Found::Open(entry) => entry.due_at,
         Found::New => {
@@ -204,7 +207,8 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -
     let mut row = row(place, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
     row.number = Some(run.next_number());
     let recorded = run.record(row).await?;
-    note_end(recorded)
+    Branch::current()?.ended(recorded.finished_at);
+    Ok(())
 }
 
 impl Wanted {
@@ -214,7 +218,7 @@ impl Wanted {
         let wanted = StepIdentity { kind: *kind, name, shape: *shape };
         let due_at = match run.find(place, wanted) {
             Found::Ended(entry) => {
-                ended(&entry)?;
+                Branch::current()?.ended(entry.finished_at);
                 return Ok((entry.status == StepStatus::Completed).then_some(entry.output).flatten());
             }
             Found::Never => return run.never().await,
@@ -234,7 +238,7 @@ impl Wanted {
             arrivals.borrow_and_update();
             {
                 let _executing = run.executing();
-                let found = run.store.find_event(*kind, name, key, &run.claimed_events()).await?;
+                let found = run.store.find_event(name, key, &run.claimed_events()).await?;
                 if let Some(event) = found.filter(|event| run.claim_event(event.id)) {
                     return self.consume(run, event).await.map(Some);
                 }
@@ -243,7 +247,7 @@ impl Wanted {
                     row.status = StepStatus::Skipped;
                     row.number = Some(run.next_number());
                     row.event = Some((name.clone(), key.clone()));
-                    note_end(run.record(row).await?)?;
+                    Branch::current()?.ended(run.record(row).await?.finished_at);
                     return Ok(None);
                 }
             }
@@ -263,7 +267,7 @@ impl Wanted {
         row.event = Some((self.name.clone(), self.key.clone()));
         row.event_id = Some(event.id);
         row.output = Some(event.payload.clone());
-        note_end(run.record(row).await?)?;
+        Branch::current()?.ended(run.record(row).await?.finished_at);
         Ok(event.payload)
     }
 }
@@ -287,14 +291,4 @@ pub(super) fn row(place: &StepPosition, kind: StepKind, name: &str, shape: u64) 
         event_id: None,
         awaits: None,
     }
-}
-
-fn ended(entry: &JournalEntry) -> Result<()> {
-    Branch::current()?.ended(entry.finished_at);
-    Ok(())
-}
-
-fn note_end(recorded: Recorded) -> Result<()> {
-    Branch::current()?.ended(recorded.finished_at);
-    Ok(())
 }

@@ -10,6 +10,11 @@ use crate::kernel::time::Timestamp;
 /// A step whose shape is not compared: a migration has written it.
 pub const UNCHECKED_SHAPE: u64 = 0;
 
+/// The parts of a position, as numbers: `10` comes after `9`.
+pub(crate) fn position_parts(position: &str) -> Vec<u32> {
+    position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+}
+
 /// What a step does.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use crate::app::error::Result;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::Compensation;
-use crate::app::workflow_run::journal::{Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus};
+use crate::app::workflow_run::journal::{
+    Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus, position_parts,
+};
 use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
 use crate::app::workflow_run::store::{ActivationStart, Recorded, RunStore, StepRow};
 use crate::kernel::fault::{Code, Fault};
@@ -438,9 +440,8 @@ fn unvisited(progress: &Progress) -> Option<Divergence> {
             && !progress.visited.contains(&entry.position)
             && !races.iter().any(|race| entry.position.starts_with(race))
     };
-    let missing = progress.journal.iter().filter(is_missing).min_by_key(|entry| {
-        entry.position.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect::<Vec<_>>()
-    })?;
+    let missing =
+        progress.journal.iter().filter(is_missing).min_by_key(|entry| position_parts(&entry.position))?;
     Some(Divergence {
         position: missing.position.clone(),
         expected: format!("`{}` ({})", missing.name, missing.kind.as_str()),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
@@ -14,6 +13,7 @@ use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
 use crate::app::workflow_run::new_run::NewRun;
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
+use crate::kernel::commit::Receipt;
 use crate::kernel::ids::RunId;
 use crate::kernel::time::Timestamp;
 
@@ -114,7 +114,6 @@ pub trait RunStore: Send + Sync + 'static {
     /// The oldest event, or signal to this run, that it has not consumed, and that is none of `except`.
     fn find_event<'a>(
         &'a self,
-        kind: StepKind,
         event: &'a str,
         key: &'a str,
         except: &'a [i64],
@@ -133,7 +132,7 @@ pub trait RunStore: Send + Sync + 'static {
     fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>>;
 
     /// Wakes workers after the commit of a step.
-    fn committed(&self, receipt: crate::kernel::commit::Receipt, queues: BTreeSet<Arc<str>>);
+    fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>);
 }
 
 /// What an activation of a run begins with.
@@ -156,17 +155,4 @@ pub struct ActivationStart {
     pub is_check: bool,
     /// Its attributes, as JSON.
     pub attributes: Option<String>,
-}
-
-/// How a function of a workflow has left.
-#[derive(Debug)]
-pub enum BodyEnd {
-    /// It has returned this, as JSON.
-    Returned(Bytes),
-    /// It goes on as a new run with these arguments.
-    Continued(Bytes),
-    /// It has failed.
-    Failed(crate::kernel::fault::Fault),
-    /// It waits, and was dropped.
-    Waits,
 }

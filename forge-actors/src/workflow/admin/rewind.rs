@@ -8,11 +8,11 @@ use sqlx::{FromRow, Row};
 use super::missing::missing;
 use super::status::WorkflowStatus;
 use crate::app::workflow::{StepKind, StepStatus};
+use crate::app::workflow_run::journal::position_parts;
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 use crate::kernel::time::Timestamp;
-use crate::workflow::position_parts;
 
 /// A new run that was forked from another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

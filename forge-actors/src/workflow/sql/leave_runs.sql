@@ -9,9 +9,9 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), leaving AS MATERIALIZED (
     SELECT leave.*
-    FROM unnest($2::uuid[], $3::int4[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[], $8::text[], $9::int4[],
-                $10::int8[], $11::bool[])
-        AS leave (run_id, claim, status, due_at, wakes, ending, error, steps, journal_bytes, answers_request)
+    FROM unnest($2::uuid[], $3::int4[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[], $8::int4[], $9::int8[],
+                $10::bool[])
+        AS leave (run_id, claim, status, due_at, wakes, error, steps, journal_bytes, answers_request)
     JOIN forge_workflow_runs run ON run.id = leave.run_id AND run.claim = leave.claim
     WHERE run.owner_id = (SELECT id FROM owner)
     ORDER BY run.id
@@ -29,12 +29,11 @@ SET status = CASE
     due_at = CASE
         WHEN leaving.status = 'waiting' AND run.wakes = leaving.wakes AND run.request IS NULL
             THEN least(coalesce(leaving.due_at, 'infinity'),
-                       CASE WHEN coalesce(leaving.ending, run.ending::text) IS NULL THEN coalesce(run.deadline_at, 'infinity')
+                       CASE WHEN run.ending IS NULL THEN coalesce(run.deadline_at, 'infinity')
                             ELSE 'infinity' END)
         ELSE clock_timestamp()
     END,
     request = CASE WHEN leaving.answers_request AND run.request = 'pause' THEN NULL ELSE run.request END,
-    ending = coalesce(leaving.ending::forge_workflow_status, run.ending),
     error = coalesce(leaving.error::json, run.error),
     steps = leaving.steps,
     journal_bytes = leaving.journal_bytes

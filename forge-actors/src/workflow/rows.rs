@@ -1,0 +1,161 @@
+//! What the statements about runs that this node holds take and return.
+
+use std::time::Duration;
+
+use crate::app::workflow_run::store::StepRow;
+use crate::kernel::ids::RunId;
+use crate::kernel::time::Timestamp;
+
+/// What a person has asked of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunRequest {
+    /// To go on no further, until it is resumed.
+    Pause,
+    /// To take back what it has done, and end.
+    Cancel,
+}
+
+impl RunRequest {
+    pub(super) fn parse(label: Option<&str>) -> Option<Self> {
+        match label {
+            Some("pause") => Some(Self::Pause),
+            Some("cancel") => Some(Self::Cancel),
+            _ => None,
+        }
+    }
+}
+
+/// How a run ends, or will end when its steps are compensated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndStatus {
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl EndStatus {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A run that was claimed.
+#[derive(Debug, Clone)]
+pub(super) struct ClaimedRun {
+    pub(super) id: RunId,
+    pub(super) workflow: String,
+    pub(super) version: u32,
+    /// Counts the activations of the run.
+    pub(super) claim: i32,
+    /// What has come for it, when it was claimed.
+    pub(super) wakes: i32,
+    pub(super) request: Option<RunRequest>,
+    /// How it ends; its completed steps are being compensated.
+    pub(super) ending: Option<EndStatus>,
+    pub(super) input: String,
+    pub(super) identity: Option<String>,
+    pub(super) trace: Option<String>,
+    pub(super) begun_at: Timestamp,
+    pub(super) deadline_at: Option<Timestamp>,
+    pub(super) attributes: Option<String>,
+    /// The clock of the database at the claim.
+    pub(super) now: Timestamp,
+}
+
+/// What a poll has found.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct FoundWork {
+    /// Until the next run is due.
+    pub(super) next_due: Option<Duration>,
+    /// Until a lease of another process may be lost.
+    pub(super) next_suspect: Option<Duration>,
+    /// Events wait for the router.
+    pub(super) has_events: bool,
+}
+
+/// A row of the journal of a run that this node holds.
+#[derive(Debug, Clone)]
+pub(super) struct HeldStep {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) row: StepRow,
+}
+
+/// How a run leaves this node.
+#[derive(Debug, Clone)]
+pub(super) struct Leave {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    /// `waiting`, `ready`, `paused`, `diverged` or `compensation_failed`.
+    pub(super) status: &'static str,
+    pub(super) due_at: Option<Timestamp>,
+    /// What had come for it, as this node knows.
+    pub(super) wakes: i32,
+    pub(super) error: Option<String>,
+    pub(super) steps: usize,
+    pub(super) journal_bytes: usize,
+    /// This is what a person has asked for.
+    pub(super) answers_request: bool,
+}
+
+impl Leave {
+    /// The run is to be claimed again.
+    pub(super) fn ready(run: RunId, claim: i32, wakes: i32) -> Self {
+        Self {
+            run,
+            claim,
+            status: "ready",
+            due_at: None,
+            wakes,
+            error: None,
+            steps: 0,
+            journal_bytes: 0,
+            answers_request: false,
+        }
+    }
+}
+
+/// A run that ends.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) status: EndStatus,
+    pub(super) output: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) steps: usize,
+    pub(super) journal_bytes: usize,
+    /// How its row says that it ends.
+    pub(super) expected: Option<EndStatus>,
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Another run waits for it: an event was written.
+    pub(super) is_awaited: bool,
+}
+
+/// Something has come for a run that this node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) wakes: i32,
+    pub(super) request: Option<RunRequest>,
+}
+
+/// What the router has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Routed {
+    /// Events.
+    pub(super) events: u64,
+    /// Runs that are held by a node, and have got something.
+    pub(super) held: Vec<RunId>,
+    /// Runs that are due now.
+    pub(super) ready: u64,
+}
