@@ -22,8 +22,11 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Children, Context, Mailbox,
 
 /// Runs of one claim.
 const CLAIM_MAX: usize = 100;
-/// A claim that brought so many runs shows that they come in faster than claims can be sent.
-const GATHER_FROM: usize = 3;
+/// A claim that brings runs so soon after the one before shows that they come in faster than claims can be
+/// sent.
+const BUSY: Duration = millis(10);
+/// How long after a claim that brought runs those that are due later are looked for.
+const LOOK_AFTER: Duration = millis(100);
 /// How long the next runs gather then.
 const GATHER: Duration = millis(2);
 /// Between two attempts to reach a database that does not answer.
@@ -45,6 +48,10 @@ pub(super) struct RunClaimerState {
     has_work: bool,
     failures: u32,
     gather: Option<Timer>,
+    /// When the last claim was answered.
+    claimed_at: Instant,
+    /// A look for runs that are due later.
+    look: Option<Timer>,
     pause: Option<Timer>,
     _poll: Timer,
     /// The next run that is due before the next poll, or a lease that is to be looked at.
@@ -133,7 +140,7 @@ impl RunClaimer {
         runs: Vec<ClaimedRun>,
     ) {
         let count = runs.len();
-        for run in runs {
+        let starts = runs.into_iter().map(async |run| {
             self.shared.places.fetch_add(1, Ordering::AcqRel);
             self.shared.held.insert(run.id, run.claim);
             let spec = Instance::spec(Arc::clone(&self.shared), run);
@@ -141,14 +148,18 @@ impl RunClaimer {
             if let Err(error) = self.instances.start_child(spec, START_LIMIT).await {
                 tracing::warn!(%error, "the actor of a run did not start; the run is claimed again");
             }
-        }
+        });
+        futures::future::join_all(starts).await;
         if count >= state.last_size {
             state.has_work = true;
-        } else {
+        } else if state.look.is_none() {
             // Runs that are due later are looked for once, and not at each poll.
-            self.poll(cx, state);
+            let after = if count == 0 { Duration::ZERO } else { LOOK_AFTER };
+            state.look = Some(cx.send_after(after, RunClaimerMessage::Poll));
         }
-        if (GATHER_FROM..CLAIM_MAX).contains(&count) {
+        let is_busy = state.claimed_at.elapsed() < BUSY;
+        state.claimed_at = Instant::now();
+        if is_busy && count > 0 && count < CLAIM_MAX {
             state.gather = Some(cx.send_after(GATHER, RunClaimerMessage::RunReady));
         }
     }
@@ -208,6 +219,8 @@ impl Actor for RunClaimer {
             has_work: true,
             failures: 0,
             gather: None,
+            claimed_at: Instant::now(),
+            look: None,
             pause: None,
             _poll: cx.send_every(self.shared.config.poll_interval, || RunClaimerMessage::Poll),
             due: None,
@@ -224,7 +237,7 @@ impl Actor for RunClaimer {
     ) -> Result<(), ActorError> {
         match message {
             RunClaimerMessage::Poll => {
-                state.pause = None;
+                (state.pause, state.look) = (None, None);
                 self.poll(cx, state);
             }
             RunClaimerMessage::RunReady => {
