@@ -24,8 +24,7 @@ WITH owner AS MATERIALIZED (
 )
 UPDATE forge_workflow_runs run
 SET status = 'running', owner_id = $1, claim = run.claim + 1, begun_at = coalesce(run.begun_at, clock_timestamp())
-FROM due
-WHERE run.id = due.id
+WHERE run.id = ANY (ARRAY (SELECT id FROM due))
 RETURNING run.id, run.workflow, run.version, run.claim, run.wakes, run.request::text AS request,
           run.ending::text AS ending, run.input::text AS input,
           run.identity::text AS identity, run.trace, run.begun_at, run.deadline_at, run.attributes::text AS attributes,

@@ -2,6 +2,7 @@
 -- they wait, are parked, or are to be claimed again. A run that something came for meanwhile, or of which a
 -- person has asked something, is due at once. Locks the row of the lease for key share, and the runs in the
 -- order of their ids, as the router does. Runs without a row in the answer are not held any more.
+-- Primary key, as in sql/record_steps.sql.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -9,13 +10,19 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), leaving AS MATERIALIZED (
     SELECT leave.*
-    FROM unnest($2::uuid[], $3::int4[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[], $8::int4[], $9::int8[],
-                $10::bool[])
-        AS leave (run_id, claim, status, due_at, wakes, error, steps, journal_bytes, answers_request)
-    JOIN forge_workflow_runs run ON run.id = leave.run_id AND run.claim = leave.claim
-    WHERE run.owner_id = (SELECT id FROM owner)
-    ORDER BY run.id
-    FOR NO KEY UPDATE OF run
+    FROM (
+        SELECT *
+        FROM unnest($2::uuid[], $3::int4[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[], $8::int4[], $9::int8[],
+                    $10::bool[])
+            AS leave (run_id, claim, status, due_at, wakes, error, steps, journal_bytes, answers_request)
+        ORDER BY run_id
+    ) AS leave
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM forge_workflow_runs run
+        WHERE run.id = leave.run_id AND run.claim = leave.claim AND coalesce(run.owner_id, 0) = (SELECT id FROM owner)
+        FOR NO KEY UPDATE
+    ) AS run
 )
 UPDATE forge_workflow_runs run
 SET status = CASE
@@ -38,5 +45,5 @@ SET status = CASE
     steps = leaving.steps,
     journal_bytes = leaving.journal_bytes
 FROM leaving
-WHERE run.id = leaving.run_id
+WHERE run.id = ANY ($2) AND run.id = leaving.run_id
 RETURNING run.id

@@ -1,9 +1,10 @@
 -- Called by workflow/store in the transactions of steps: as sql/record_steps.sql, but also locks the runs for
 -- share until the commit, so that nobody has them leave or ends them meanwhile, with a look at their newest
 -- version.
--- $1 lease, then an array for each column of the steps. Locks the row of the lease for key share, in its newest version: a lease that was taken
--- over writes nothing. A step is written while its run has this lease and this claim; one that has ended stays
--- as it is. A step without a row in the answer was not written.
+-- $1 lease, then an array for each column of the steps. Locks the row of the lease for key share, in its
+-- newest version: a lease that was taken over writes nothing. A step is written while its run has this lease
+-- and this claim; one that has ended stays as it is. A step without a row in the answer was not written.
+-- Primary keys, as in sql/record_steps.sql.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -16,9 +17,12 @@ WITH owner AS MATERIALIZED (
                 $19::uuid[])
         AS step (run_id, claim, position, kind, status, name, shape, attempts, number, input, output, error, elapsed,
                  due_in, event, event_key, event_id, awaits)
-    JOIN forge_workflow_runs run ON run.id = step.run_id AND run.claim = step.claim
-    WHERE run.owner_id = (SELECT id FROM owner)
-    FOR SHARE OF run
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM forge_workflow_runs run
+        WHERE run.id = step.run_id AND run.claim = step.claim AND coalesce(run.owner_id, 0) = (SELECT id FROM owner)
+        FOR SHARE
+    ) AS run
 )
 INSERT INTO forge_workflow_steps AS step (run_id, position, kind, status, name, shape, attempts, number, input, output, error,
     failures, started_at, finished_at, due_at, event, event_key, event_id, awaits)

@@ -2,6 +2,8 @@
 -- column of the steps. Locks the row of the lease for key share, in its newest version: a lease that was taken
 -- over writes nothing. A step is written while its run has this lease and this claim; one that has ended stays
 -- as it is. A step without a row in the answer was not written.
+-- Primary keys: `OFFSET` leaves no plan that reads all runs, and `coalesce` none that reads the index of owned
+-- runs, which has an entry for each run that has ended since the last vacuum.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -14,8 +16,12 @@ WITH owner AS MATERIALIZED (
                 $19::uuid[])
         AS step (run_id, claim, position, kind, status, name, shape, attempts, number, input, output, error, elapsed,
                  due_in, event, event_key, event_id, awaits)
-    JOIN forge_workflow_runs run ON run.id = step.run_id AND run.claim = step.claim
-    WHERE run.owner_id = (SELECT id FROM owner)
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM forge_workflow_runs run
+        WHERE run.id = step.run_id AND run.claim = step.claim AND coalesce(run.owner_id, 0) = (SELECT id FROM owner)
+        OFFSET 0
+    ) AS run
 )
 INSERT INTO forge_workflow_steps AS step (run_id, position, kind, status, name, shape, attempts, number, input, output, error,
     failures, started_at, finished_at, due_at, event, event_key, event_id, awaits)
