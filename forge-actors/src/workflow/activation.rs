@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::migration::{Migrated, migrate};
 use super::paths::WORKFLOWS;
-use super::rows::{ClaimedRun, End, EndStatus, Leave, RunRequest};
+use super::rows::{ClaimedRun, End, EndStatus, JournalSize, Leave, RunRequest};
 use super::run_store::HeldRun;
 use super::shared::{ActiveEntry, StopReason, WorkflowShared};
 use super::signals;
@@ -100,12 +100,10 @@ async fn activate(shared: &Arc<WorkflowShared>, claimed: &ClaimedRun) -> Result<
     let registration = match code_of(shared.functions.catalog(), &claimed.workflow, claimed.version) {
         Some(RunCode::Linked(registration)) => registration,
         Some(RunCode::Migrated(registration, migration)) => {
-            let steps = entries.len();
             match migrate(shared, &mut claimed, entries, migration).await? {
                 Migrated::Written(migrated) => entries = migrated,
                 Migrated::Refused(error) => {
-                    let progress = RunProgress { divergence: None, due_at: None, steps, journal_bytes: 0 };
-                    leave(shared, &claimed, "diverged", &progress, Some(error), false).await;
+                    leave(shared, &claimed, "diverged", None, Some(error), false).await;
                     return Ok(());
                 }
                 Migrated::NotHeld => return Ok(()),
@@ -122,7 +120,7 @@ async fn leave(
     shared: &Arc<WorkflowShared>,
     claimed: &ClaimedRun,
     status: &'static str,
-    progress: &RunProgress,
+    progress: Option<&RunProgress>,
     error: Option<String>,
     answers_request: bool,
 ) {
@@ -132,16 +130,17 @@ async fn leave(
         run: claimed.id,
         claim: claimed.claim,
         status,
-        due_at: progress.due_at,
+        due_at: progress.and_then(|progress| progress.due_at),
         wakes,
         error,
-        steps: progress.steps,
-        journal_bytes: progress.journal_bytes,
+        size: progress
+            .map(|progress| JournalSize { steps: progress.steps, bytes: progress.journal_bytes }),
         answers_request,
     };
+    let due_at = row.due_at;
     match shared.leaver.submit(row).await {
         Ok(Some(())) => {
-            if let Some(due_at) = progress.due_at {
+            if let Some(due_at) = due_at {
                 shared.due_soon(due_at, claimed.now);
             }
         }
@@ -427,7 +426,7 @@ impl ActiveActivation {
         error: Option<String>,
         answers_request: bool,
     ) {
-        leave(&self.shared, &self.claimed, status, progress, error, answers_request).await;
+        leave(&self.shared, &self.claimed, status, Some(progress), error, answers_request).await;
     }
 
     /// Stops the run when its time limit passes.

@@ -85,6 +85,13 @@ pub(super) struct HeldStep {
     pub(super) row: StepRow,
 }
 
+/// The size of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JournalSize {
+    pub(super) steps: usize,
+    pub(super) bytes: usize,
+}
+
 /// How a run leaves this node.
 #[derive(Debug, Clone)]
 pub(super) struct Leave {
@@ -96,8 +103,8 @@ pub(super) struct Leave {
     /// What had come for it, as this node knows.
     pub(super) wakes: i32,
     pub(super) error: Option<String>,
-    pub(super) steps: usize,
-    pub(super) journal_bytes: usize,
+    /// The size of its journal; `None` when the activation did not come so far as to know it.
+    pub(super) size: Option<JournalSize>,
     /// This is what a person has asked for.
     pub(super) answers_request: bool,
 }
@@ -112,8 +119,7 @@ impl Leave {
             due_at: None,
             wakes,
             error: None,
-            steps: 0,
-            journal_bytes: 0,
+            size: None,
             answers_request: false,
         }
     }

@@ -121,8 +121,8 @@ impl WorkflowStore {
             .bind(all(leaves, |leave| leave.due_at))
             .bind(all(leaves, |leave| leave.wakes))
             .bind(all(leaves, |leave| leave.error.as_deref()))
-            .bind(all(leaves, |leave| i32::try_from(leave.steps).unwrap_or(i32::MAX)))
-            .bind(all(leaves, |leave| i64::try_from(leave.journal_bytes).unwrap_or(i64::MAX)))
+            .bind(all(leaves, |leave| leave.size.map(|size| i32::try_from(size.steps).unwrap_or(i32::MAX))))
+            .bind(all(leaves, |leave| leave.size.map(|size| i64::try_from(size.bytes).unwrap_or(i64::MAX))))
             .bind(all(leaves, |leave| leave.answers_request))
             .fetch_all(&self.db())
             .await?;

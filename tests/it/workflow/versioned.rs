@@ -62,9 +62,15 @@ pub(super) async fn migrated(ctx: &WorkflowContext, number: u32) -> Result<Strin
     Ok(format!("{added} {renamed} {number} {last}"))
 }
 
+/// The input whose run the migration refuses.
+pub(super) const UNMIGRATED: u64 = 99;
+
 #[forge::workflow_migration(from = 1, to = 2)]
 fn migrated_1_to_2(journal: &mut Journal<Migrated>) -> Result<()> {
     let id = journal.input_mut()["id"].as_u64().unwrap_or(0);
+    if id == UNMIGRATED {
+        return Err(Fault::new(Code::Conflict, "this run is not to be migrated"));
+    }
     *journal.input_mut() = json!({ "number": id + 4 });
     journal.rename("first", "renamed")?;
     journal.map_result("renamed", |_: String| "renamed".to_owned())?;

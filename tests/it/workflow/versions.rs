@@ -79,6 +79,29 @@ async fn a_migration_brings_a_journal_to_the_version_that_is_linked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_parks_the_run_as_it_is() {
+    let stage = Stage::open().await;
+    let run = at_version(&stage, "versioned.migrated", 1).await;
+    let input = json!({ "id": UNMIGRATED });
+    stage.execute(&format!("UPDATE forge_workflow_runs SET input = '{input}'")).await;
+    let row = "SELECT concat_ws(' ', version, steps, journal_bytes > 0, input) FROM forge_workflow_runs";
+    let journal = "SELECT string_agg(position || ' ' || name || ' ' || coalesce(output::text, '-'), ', ' \
+                   ORDER BY position) FROM forge_workflow_steps";
+    let (row_before, journal_before) =
+        (stage.value::<String>(row).await, stage.value::<String>(journal).await);
+    stage.advance("2 days").await;
+    stage.has_status(run, "diverged").await;
+    let error = "SELECT error->>'message' FROM forge_workflow_runs";
+    assert_eq!(
+        stage.value::<String>(error).await,
+        "the migration from version 1 to 2 has failed: this run is not to be migrated"
+    );
+    assert_eq!(stage.value::<String>(row).await, row_before);
+    assert_eq!(stage.value::<String>(journal).await, journal_before);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_node_takes_a_run_that_it_has_no_code_for() {
     let stage = Stage::open().await;
     let run = at_version(&stage, "versioned.flow", 9).await;

@@ -42,8 +42,8 @@ SET status = CASE
     END,
     request = CASE WHEN leaving.answers_request AND run.request = 'pause' THEN NULL ELSE run.request END,
     error = coalesce(leaving.error::json, run.error),
-    steps = leaving.steps,
-    journal_bytes = leaving.journal_bytes
+    steps = coalesce(leaving.steps, run.steps),
+    journal_bytes = coalesce(leaving.journal_bytes, run.journal_bytes)
 FROM leaving
 WHERE run.id = ANY ($2) AND run.id = leaving.run_id
 RETURNING run.id
