@@ -91,13 +91,14 @@ pub trait Invoke: Send + Sync + 'static {
     /// Runs one to its end. `depth` counts the calls around it.
     fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>>;
 
-    /// As [`invoke`](Self::invoke), for a mutation: `record` writes in its transaction, after the handler and
-    /// before the commit. When that fails, nothing is committed.
-    fn invoke_recorded(
+    /// As [`invoke`](Self::invoke), as a step of a workflow, whose subsystem limits how many of them run. In
+    /// the transaction of a mutation `record` writes, after the handler and before the commit; when that
+    /// fails, nothing is committed.
+    fn invoke_step(
         &self,
         invocation: Invocation,
         depth: u32,
-        record: Arc<dyn RecordInTransaction>,
+        record: Option<Arc<dyn RecordInTransaction>>,
     ) -> BoxFuture<'static, Result<Bytes, Fault>>;
 
     /// Stored arguments of the handler `name`, as people may see them.

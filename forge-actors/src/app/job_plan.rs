@@ -17,6 +17,7 @@ use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
 use crate::app::new_job::{JobPlan, NewDependency, NewJob};
 use crate::app::secret::Secret;
 use crate::kernel::fault::Fault;
+use crate::kernel::invocation::Identity;
 use crate::kernel::limits::{JOB_CHAIN_MAX, JOB_DEPENDENCIES_MAX};
 
 /// The members of a batch about to be dispatched; [`then`](JobBatch::then) does it.
@@ -93,13 +94,17 @@ impl<K: PlansJobs> Ctx<K> {
         JobChain::<H, K> { ctx: self, steps: Ok(Vec::new()), last: PhantomData }.then(first)
     }
 
-    /// A job that others wait for, or that waits. Whether its handler is unique is left aside: the jobs of a
-    /// plan belong to it.
     pub(super) fn planned<H: Handler>(&self, message: &H) -> Result<NewJob> {
-        let job = new_job(message, self.identity())?;
-        let keys = JobKeys { unique: None, ..job.keys.into_exposed() };
-        Ok(NewJob { keys: Secret::new(keys), ..job })
+        planned_job(message, self.identity())
     }
+}
+
+/// A job that others wait for, or that waits. Whether its handler is unique is left aside: the jobs of a
+/// plan, and one whose end a workflow waits for, belong to those.
+pub(super) fn planned_job<H: Handler>(message: &H, identity: Option<&Identity>) -> Result<NewJob> {
+    let job = new_job(message, identity)?;
+    let keys = JobKeys { unique: None, ..job.keys.into_exposed() };
+    Ok(NewJob { keys: Secret::new(keys), ..job })
 }
 
 impl<'a, K: PlansJobs> JobBatch<'a, K> {

@@ -79,6 +79,9 @@ impl<K: Kind> Ctx<K> {
     /// Queues a job, waits until it has ended, and returns what its handler has returned. The call gives up
     /// its place among the calls of the node while it waits.
     ///
+    /// In a workflow the job is a step, and the run waits for it as long as it takes, without memory. Such a
+    /// job is made anew also when its handler is `unique`.
+    ///
     /// The job goes on when the wait is over: after [`wait_max`](AwaitedDispatch::wait_max), or a moment
     /// before the time limit of this handler.
     ///

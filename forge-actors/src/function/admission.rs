@@ -63,15 +63,23 @@ impl Admission {
                     .with_help("try again after `retryAfterMs`, or raise `functions.caller_share`")
             }
         })?;
-        let of_handler = self.handlers.get(name).map(|limit| {
-            limit.acquire().ok_or_else(|| {
-                let message = format!("`{name}` is at the limit of its `concurrency` on this node");
-                refused("handler", message).with_help(
-                    "try again after `retryAfterMs`, or raise `concurrency` in the attribute of the handler",
-                )
-            })
-        });
-        Ok(Permit { places: Some(places), _of_handler: of_handler.transpose()? })
+        Ok(Permit { places: Some(places), _of_handler: self.enter_handler(name)? })
+    }
+
+    /// Admits a call of `name` as a step of a workflow: the subsystem of workflows limits how many run,
+    /// beside the handler's own limit.
+    pub(super) fn enter_step(&self, name: &str) -> Result<Permit, Fault> {
+        Ok(Permit { places: None, _of_handler: self.enter_handler(name)? })
+    }
+
+    fn enter_handler(&self, name: &str) -> Result<Option<ConcurrencyPermit>, Fault> {
+        let Some(limit) = self.handlers.get(name) else { return Ok(None) };
+        limit.acquire().map(Some).ok_or_else(|| {
+            let message = format!("`{name}` is at the limit of its `concurrency` on this node");
+            refused("handler", message).with_help(
+                "try again after `retryAfterMs`, or raise `concurrency` in the attribute of the handler",
+            )
+        })
     }
 }
 

@@ -65,18 +65,29 @@ impl From<Fault> for CallFailure {
     }
 }
 
+/// Who makes a call. `depth` counts the calls around it.
+pub(super) enum CallOrigin {
+    /// A client, or another handler.
+    Call { depth: u32 },
+    /// A run of a workflow, as a step. `record` writes in the transaction of a mutation.
+    Step { depth: u32, record: Option<Arc<dyn RecordInTransaction>> },
+}
+
 /// Admits a call whose access has been checked, and runs it: a query in the task of the caller, a mutation or
 /// an action in a task of its own whose answer is awaited.
 pub(super) async fn admit_and_run(
     shared: &Arc<FunctionShared>,
     registration: &'static Registration,
     invocation: Invocation,
-    depth: u32,
-    record: Option<Arc<dyn RecordInTransaction>>,
+    origin: CallOrigin,
 ) -> AnswerAndReceipt {
-    let permit = match admit(shared, &registration.meta, &invocation, depth) {
+    let permit = match admit(shared, &registration.meta, &invocation, &origin) {
         Ok(permit) => permit,
         Err(fault) => return (Err(fault), Receipt::default()),
+    };
+    let (depth, record) = match origin {
+        CallOrigin::Call { depth } => (depth, None),
+        CallOrigin::Step { depth, record } => (depth, record),
     };
     let span = span_of(&invocation, depth);
     let mut call = ActiveCall::new(shared, registration, &FUNCTIONS, invocation, depth, permit);
@@ -96,9 +107,15 @@ pub(super) async fn admit_and_run(
     answered.await.unwrap_or_else(|_| (Err(stopped_fault()), Receipt::default()))
 }
 
-fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u32) -> Result<Permit, Fault> {
+fn admit(
+    shared: &FunctionShared,
+    meta: &Meta,
+    invocation: &Invocation,
+    origin: &CallOrigin,
+) -> Result<Permit, Fault> {
     check_size(meta, invocation)?;
-    if shared.tasks.is_closed() && depth == 0 {
+    let is_outermost = matches!(origin, CallOrigin::Call { depth: 0 });
+    if shared.tasks.is_closed() && is_outermost {
         return Err(stopping_fault());
     }
     if meta.kind() == KindName::Action && invocation.idempotency_key.is_some() {
@@ -106,10 +123,15 @@ fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u
                        key; mutations and queries do";
         return Err(Fault::new(Code::BadRequest, message));
     }
-    if depth == 0 {
+    if is_outermost {
         shared.check_threads(&invocation.name)?;
     }
-    shared.admission.enter(&invocation.name, invocation.caller.key(), depth > 0)
+    match origin {
+        CallOrigin::Call { .. } => {
+            shared.admission.enter(&invocation.name, invocation.caller.key(), !is_outermost)
+        }
+        CallOrigin::Step { .. } => shared.admission.enter_step(&invocation.name),
+    }
 }
 
 /// The span of the caller, which has the name and the trace already; a call inside of another one gets a span

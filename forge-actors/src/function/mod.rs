@@ -94,6 +94,7 @@ use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree};
 use access::authorize;
 use admission::Admission;
 pub use attempt::AttemptResult;
+use call::CallOrigin;
 use calls::Calls;
 use config::FunctionConfig;
 use faults::stopping_fault;
@@ -239,7 +240,10 @@ impl Functions {
     /// has written something.
     pub async fn submit(&self, invocation: Invocation) -> (Result<Bytes, Fault>, Receipt) {
         match self.accessible(&invocation) {
-            Ok(registration) => call::admit_and_run(&self.shared, registration, invocation, 0, None).await,
+            Ok(registration) => {
+                let origin = CallOrigin::Call { depth: 0 };
+                call::admit_and_run(&self.shared, registration, invocation, origin).await
+            }
             Err(fault) => (Err(fault), Receipt::default()),
         }
     }
@@ -322,34 +326,29 @@ impl Functions {
 struct WeakInvoker(Weak<FunctionShared>);
 
 impl WeakInvoker {
-    fn run(
-        &self,
-        invocation: Invocation,
-        depth: u32,
-        record: Option<Arc<dyn RecordInTransaction>>,
-    ) -> BoxFuture<'static, Result<Bytes, Fault>> {
+    fn run(&self, invocation: Invocation, origin: CallOrigin) -> BoxFuture<'static, Result<Bytes, Fault>> {
         let shared = self.0.upgrade();
         Box::pin(async move {
             let shared = shared.ok_or_else(stopping_fault)?;
             let registration =
                 shared.find(&invocation.name).ok_or_else(|| shared.unknown(&invocation.name))?;
-            call::admit_and_run(&shared, registration, invocation, depth, record).await.0
+            call::admit_and_run(&shared, registration, invocation, origin).await.0
         })
     }
 }
 
 impl Invoke for WeakInvoker {
     fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
-        self.run(invocation, depth, None)
+        self.run(invocation, CallOrigin::Call { depth })
     }
 
-    fn invoke_recorded(
+    fn invoke_step(
         &self,
         invocation: Invocation,
         depth: u32,
-        record: Arc<dyn RecordInTransaction>,
+        record: Option<Arc<dyn RecordInTransaction>>,
     ) -> BoxFuture<'static, Result<Bytes, Fault>> {
-        self.run(invocation, depth, Some(record))
+        self.run(invocation, CallOrigin::Step { depth, record })
     }
 
     fn shown_arguments(&self, name: &str, args: &str) -> String {

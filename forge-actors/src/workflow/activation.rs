@@ -33,12 +33,13 @@ pub(super) struct Activation {
     claimed: Option<ClaimedRun>,
     id: RunId,
     claim: i32,
+    workflow: String,
 }
 
 impl Activation {
     pub(super) fn new(shared: Arc<WorkflowShared>, claimed: ClaimedRun) -> Self {
-        let (id, claim) = (claimed.id, claimed.claim);
-        Self { shared, claimed: Some(claimed), id, claim }
+        let (id, claim, workflow) = (claimed.id, claimed.claim, claimed.workflow.clone());
+        Self { shared, claimed: Some(claimed), id, claim, workflow }
     }
 
     /// Executes the run until it leaves this node.
@@ -65,7 +66,7 @@ impl Drop for Activation {
         }
         match given_back {
             Some(claimed) => shared.give_back(claimed),
-            None => shared.leave_place(self.id, self.claim),
+            None => shared.leave_place(self.id, self.claim, &self.workflow),
         }
     }
 }
@@ -133,8 +134,7 @@ async fn leave(
         due_at: progress.and_then(|progress| progress.due_at),
         wakes,
         error,
-        size: progress
-            .map(|progress| JournalSize { steps: progress.steps, bytes: progress.journal_bytes }),
+        size: progress.map(|progress| JournalSize { steps: progress.steps, bytes: progress.journal_bytes }),
         answers_request,
     };
     let due_at = row.due_at;

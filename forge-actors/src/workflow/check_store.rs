@@ -10,10 +10,12 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::app::Result;
-use crate::app::new_job::NewJob;
+use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::workflow_run::journal::JournalEntry;
-use crate::app::workflow_run::new_run::NewRun;
-use crate::app::workflow_run::store::{Recorded, RunStore, StepRow, TakenEvent, WaitedEnd};
+use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
+use crate::app::workflow_run::store::{
+    Recorded, RunStore, StepConnection, StepPermit, StepRow, TakenEvent, WaitedEnd,
+};
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
 use crate::kernel::commit::Receipt;
@@ -31,11 +33,15 @@ impl RunStore for CheckedRun {
         Box::pin(pending())
     }
 
-    fn start_child(&self, _row: StepRow, _child: NewRun) -> BoxFuture<'_, Result<(Recorded, RunId)>> {
+    fn start_child(&self, _row: StepRow, _child: NewRun) -> BoxFuture<'_, Result<(Recorded, StartOutcome)>> {
         Box::pin(pending())
     }
 
-    fn dispatch(&self, _row: StepRow, _job: NewJob, _is_awaited: bool) -> BoxFuture<'_, Result<Recorded>> {
+    fn dispatch(&self, _row: StepRow, _job: NewJob) -> BoxFuture<'_, Result<(Recorded, DispatchOutcome)>> {
+        Box::pin(pending())
+    }
+
+    fn dispatch_awaited(&self, _row: StepRow, _job: NewJob) -> BoxFuture<'_, Result<Recorded>> {
         Box::pin(pending())
     }
 
@@ -61,6 +67,10 @@ impl RunStore for CheckedRun {
     }
 
     fn publish(&self, _published: Option<String>, _attributes: Option<String>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(pending())
+    }
+
+    fn permit(&self, _connection: StepConnection) -> BoxFuture<'_, StepPermit> {
         Box::pin(pending())
     }
 

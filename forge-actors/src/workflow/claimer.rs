@@ -1,8 +1,10 @@
 //! The claimer: claims runs that are due, as many as there are places, and starts an actor for each.
 //!
-//! New runs, runs that were woken and runs of lost nodes are claimed alike, in the order of the times at
-//! which they became due.
+//! New runs, runs that were woken and runs of lost nodes are claimed alike: the workflows in turn, and the
+//! runs of one in the order of the times at which they became due. How many may be active: see
+//! [`admission`](super::admission).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::instance::Instance;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::paths::CLAIMER;
-use super::rows::{ClaimedRun, FoundWork};
+use super::rows::{ClaimableVersion, ClaimedRun, FoundWork};
 use super::shared::{StopReason, WorkflowShared};
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::change::{InterestOf, TopicKind, TopicSet};
@@ -37,8 +39,14 @@ const START_LIMIT: Duration = secs(5);
 pub(super) struct RunClaimer {
     pub(super) shared: Arc<WorkflowShared>,
     pub(super) instances: Children,
-    names: Vec<String>,
-    versions: Vec<i32>,
+    code: Vec<LinkedVersion>,
+}
+
+/// A version of a workflow that this binary has code for.
+#[derive(Clone)]
+struct LinkedVersion {
+    workflow: String,
+    version: i32,
 }
 
 pub(super) struct RunClaimerState {
@@ -58,7 +66,11 @@ pub(super) struct RunClaimerState {
     due: Option<Timer>,
     /// The next run that is due of those that have left.
     next_due: Option<Timer>,
+    /// Counts the claims.
+    turn: usize,
+    /// The runs that the last claim may have brought, all in all and of each workflow.
     last_size: usize,
+    limits: Vec<(String, usize)>,
 }
 
 impl RunClaimer {
@@ -70,17 +82,16 @@ impl RunClaimer {
         let catalog = shared.functions.catalog();
         let linked = catalog.workflows().map(|(name, version, _)| (name.to_owned(), version));
         let migrated = catalog.workflow_migrations().map(|(name, from, _)| (name.to_owned(), from));
-        let (names, versions): (Vec<_>, Vec<_>) = linked
+        let code: Vec<_> = linked
             .chain(migrated)
-            .map(|(name, version)| (name, i32::try_from(version).unwrap_or(i32::MAX)))
-            .unzip();
+            .map(|(workflow, version)| LinkedVersion {
+                workflow,
+                version: i32::try_from(version).unwrap_or(i32::MAX),
+            })
+            .collect();
         let drain = shared.config.drain_timeout;
-        let make = move || Self {
-            shared: Arc::clone(&shared),
-            instances: instances.clone(),
-            names: names.clone(),
-            versions: versions.clone(),
-        };
+        let make =
+            move || Self { shared: Arc::clone(&shared), instances: instances.clone(), code: code.clone() };
         let mut spec = ChildSpec::with_mailbox(CLAIMER.id(), mailbox, make);
         spec.shutdown = Shutdown::Deadline(drain + secs(2));
         spec
@@ -88,23 +99,38 @@ impl RunClaimer {
 
     fn proceed(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState) {
         let is_away = state.pause.is_some() || state.gather.is_some();
-        if self.names.is_empty() || state.is_claiming || is_away || !state.has_work {
+        if self.code.is_empty() || state.is_claiming || is_away || !state.has_work {
             return;
         }
-        let places = self.shared.free_places();
-        if places == 0 || self.shared.is_draining.load(Ordering::Acquire) {
+        let limit = self.shared.admission.free_runs().min(CLAIM_MAX);
+        let claimable = self.claimable(state.turn, limit);
+        if claimable.is_empty() || self.shared.is_draining.load(Ordering::Acquire) {
             return;
         }
         let Some(lease) = self.shared.living_lease() else {
             return self.shared.lease_keeper.notify(LeaseMessage::Wanted);
         };
         (state.is_claiming, state.has_work) = (true, false);
-        let (shared, limit) = (Arc::clone(&self.shared), places.min(CLAIM_MAX));
-        let (names, versions) = (self.names.clone(), self.versions.clone());
+        let shared = Arc::clone(&self.shared);
+        state.turn = state.turn.wrapping_add(1);
+        state.limits = claimable.iter().map(|code| (code.workflow.clone(), code.limit)).collect();
         state.last_size = limit;
         cx.spawn_message("claim", async move {
-            RunClaimerMessage::Claimed(shared.store.claim(lease, &names, &versions, limit).await)
+            RunClaimerMessage::Claimed(shared.store.claim(lease, &claimable, limit).await)
         });
+    }
+
+    /// The versions of which runs may be claimed. Each claim begins with another one, so that the first one
+    /// with many runs that are due does not take all places that become free.
+    fn claimable(&self, turn: usize, limit: usize) -> Vec<ClaimableVersion> {
+        let first = turn % self.code.len();
+        let (before, after) = self.code.split_at(first);
+        let claimable = after.iter().chain(before).map(|code| ClaimableVersion {
+            workflow: code.workflow.clone(),
+            version: code.version,
+            limit: self.shared.admission.free_runs_of(&code.workflow).min(limit),
+        });
+        claimable.filter(|code| code.limit > 0).collect()
     }
 
     fn poll(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState) {
@@ -113,7 +139,8 @@ impl RunClaimer {
         }
         state.is_polling = true;
         let shared = Arc::clone(&self.shared);
-        let (names, versions) = (self.names.clone(), self.versions.clone());
+        let code = self.code.iter().map(|code| (code.workflow.clone(), code.version));
+        let (names, versions): (Vec<_>, Vec<_>) = code.unzip();
         cx.spawn_message("poll", async move {
             let suspect = super::lease::SUSPECT_AFTER;
             RunClaimerMessage::Found(shared.store.find_work(&names, &versions, shared.node, suspect).await)
@@ -140,8 +167,14 @@ impl RunClaimer {
         runs: Vec<ClaimedRun>,
     ) {
         let count = runs.len();
+        let mut claimed: HashMap<String, usize> = HashMap::new();
+        for run in &runs {
+            self.shared.admission.enter(&run.workflow);
+            *claimed.entry(run.workflow.clone()).or_default() += 1;
+        }
+        let has_more = |(workflow, limit): &(String, usize)| claimed.get(workflow) >= Some(limit);
+        let has_more = count >= state.last_size || state.limits.iter().any(has_more);
         let starts = runs.into_iter().map(async |run| {
-            self.shared.places.fetch_add(1, Ordering::AcqRel);
             self.shared.held.insert(run.id, run.claim);
             let spec = Instance::spec(Arc::clone(&self.shared), run);
             // An actor that does not start gives its run back when it is dropped.
@@ -150,7 +183,7 @@ impl RunClaimer {
             }
         });
         futures::future::join_all(starts).await;
-        if count >= state.last_size {
+        if has_more {
             state.has_work = true;
         } else if state.look.is_none() {
             // Runs that are due later are looked for once, and not at each poll.
@@ -225,7 +258,9 @@ impl Actor for RunClaimer {
             _poll: cx.send_every(self.shared.config.poll_interval, || RunClaimerMessage::Poll),
             due: None,
             next_due: None,
+            turn: 0,
             last_size: 0,
+            limits: Vec::new(),
         })
     }
 
@@ -273,7 +308,7 @@ impl Actor for RunClaimer {
         self.shared.is_draining.store(true, Ordering::Release);
         self.shared.stop_all(StopReason::Drain);
         let until = Instant::now() + self.shared.config.drain_timeout;
-        while self.shared.places.load(Ordering::Acquire) > 0 && Instant::now() < until {
+        while self.shared.admission.active() > 0 && Instant::now() < until {
             tokio::time::sleep(millis(10)).await;
         }
     }

@@ -13,6 +13,7 @@ const LEASE_MIN: Duration = secs(2);
 /// The longest lease: runs of a node that is cut off wait for so long.
 const LEASE_MAX: Duration = days(1);
 const ACTIVE_MAX: u32 = 100_000;
+const STEPS_MAX: u32 = 100_000;
 
 /// How a node with the role `worker` runs workflows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +22,14 @@ pub struct WorkflowConfig {
     /// Runs that are active at the same time on this node: they execute steps, and are in memory. Runs that
     /// only wait are rows and do not count. Further ones wait in the table, new ones and woken ones alike.
     pub active_max: u32,
+    /// Attempts at steps that execute at the same time on this node. Further ones wait in order. Those that
+    /// are mutations take at most half of `database.write_connections_max`, and queries half of
+    /// `database.read_connections_max`, so that calls keep the other half.
+    pub steps_max: u32,
+    /// Part of `active_max` and of `steps_max` that one workflow may take, more than 0 and at most 1, so that
+    /// runs of a workflow whose steps hang leave places to the others. One run takes at most half of its
+    /// workflow's steps.
+    pub workflow_share: f64,
     /// How often a claimer looks for runs that are due, besides the hints.
     #[serde(with = "serde_duration")]
     pub poll_interval: Duration,
@@ -43,6 +52,8 @@ impl Default for WorkflowConfig {
     fn default() -> Self {
         Self {
             active_max: 1_000,
+            steps_max: 256,
+            workflow_share: 0.5,
             poll_interval: secs(2),
             lease: secs(10),
             drain_timeout: secs(20),
@@ -64,6 +75,16 @@ impl ConfigSection for WorkflowConfig {
                  workflows has no role `worker`)",
                 self.active_max
             ));
+        }
+        if !(1..=STEPS_MAX).contains(&self.steps_max) {
+            broken.push(format!(
+                "workflows.steps_max is {}; it must be between 1 and {STEPS_MAX}",
+                self.steps_max
+            ));
+        }
+        if !(self.workflow_share > 0.0 && self.workflow_share <= 1.0) {
+            let share = self.workflow_share;
+            broken.push(format!("workflows.workflow_share is {share}; it must be more than 0 and at most 1"));
         }
         if self.lease < LEASE_MIN {
             broken.push(

@@ -9,6 +9,7 @@
 //!    └──── refused · ran out: all runs stop ◀┘
 //! ```
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,7 @@ impl LeaseKeeper {
                 Some(lease) if is_idle => resign(&shared, lease).await,
                 Some(lease) => {
                     renew(&shared, lease).await;
-                    find_forgotten(&shared, &forgotten).await;
+                    compare_held(&shared, &forgotten).await;
                 }
             }
             LeaseMessage::Done
@@ -201,20 +202,29 @@ async fn give_back(shared: &WorkflowShared) {
             let error = error_chain(&fault);
             tracing::warn!(run = %run.id, error, "a run could not be given back; it is claimed again later");
         }
-        shared.leave_place(run.id, run.claim);
+        shared.leave_place(run.id, run.claim, &run.workflow);
     });
     futures::future::join_all(leaves).await;
 }
 
-/// Gives back the runs that this node holds and does not execute: the answer to their claim got lost. A run
-/// that has just been claimed has no activation yet, so one is given back when two looks have found it.
-async fn find_forgotten(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>) {
+/// Compares the runs that this node holds with those that it executes. One that it holds and does not execute
+/// is given back: the answer to its claim got lost. A run that has just been claimed has no activation yet, so
+/// one is given back when two looks have found it. One that it executes and does not hold is stopped: it was
+/// terminated, and whatever its steps still did would be refused.
+async fn compare_held(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>) {
     let last = forgotten.try_take().unwrap_or_else(|| Forgotten { runs: Vec::new(), at: Instant::now() });
     if last.at.elapsed() < LOOK_EVERY {
         return forgotten.put(|slot| *slot = Some(last));
     }
     let Some(lease) = shared.living_lease() else { return };
-    let held = shared.store.held(lease).await.unwrap_or_default();
+    let active: Vec<_> = shared.active.iter().map(|entry| (*entry.key(), entry.claim)).collect();
+    let Ok(held) = shared.store.held(lease).await else { return };
+    let held: HashSet<(RunId, i32)> = held.into_iter().collect();
+    for (run, claim) in active.iter().filter(|run| !held.contains(run)) {
+        if let Some(entry) = shared.active.get(run).filter(|entry| entry.claim == *claim) {
+            entry.stop_for(StopReason::Lost);
+        }
+    }
     let is_active = |(run, claim): &(RunId, i32)| shared.held.get(run).is_some_and(|known| *known == *claim);
     let runs: Vec<_> = held.into_iter().filter(|held| !is_active(held)).collect();
     for (run, claim) in runs.iter().filter(|run| last.runs.contains(run)) {

@@ -81,6 +81,7 @@
 
 mod activation;
 pub mod admin;
+mod admission;
 mod batches;
 pub mod check;
 mod check_store;
@@ -106,7 +107,7 @@ pub mod subsystem;
 mod testing;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
 use dashmap::DashMap;
 use tokio::sync::watch;
@@ -121,6 +122,7 @@ use crate::leader::{self, Term};
 use crate::supervise::{ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec};
 
 use self::paths::{ENDER, EXPIRY, INSTANCES, LEAVER, RECORDER, WORKFLOWS};
+use admission::WorkflowAdmission;
 use batches::Batches;
 use claimer::RunClaimer;
 use config::WorkflowConfig;
@@ -173,6 +175,10 @@ impl Workflows {
         let (claimer_mailbox, claimer) = Mailbox::of::<RunClaimer>();
         let (lease_mailbox, lease_keeper) = Mailbox::of::<LeaseKeeper>();
         let (router_mailbox, router) = Mailbox::of::<Router>();
+        let catalog = functions.catalog();
+        let linked = catalog.workflows().map(|(name, ..)| name);
+        let migrated = catalog.workflow_migrations().map(|(name, ..)| name);
+        let admission = WorkflowAdmission::new(&config, database.config(), linked.chain(migrated));
         let shared = Arc::new(WorkflowShared {
             node,
             node_name,
@@ -185,7 +191,7 @@ impl Workflows {
             lease,
             active: DashMap::new(),
             held: DashMap::new(),
-            places: AtomicUsize::new(0),
+            admission,
             given_back: MergeSlot::new(),
             next_due: MergeSlot::new(),
             has_suspect: AtomicBool::new(false),

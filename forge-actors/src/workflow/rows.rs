@@ -43,6 +43,15 @@ impl EndStatus {
     }
 }
 
+/// A version of a workflow of which runs may be claimed.
+#[derive(Debug, Clone)]
+pub(super) struct ClaimableVersion {
+    pub(super) workflow: String,
+    pub(super) version: i32,
+    /// So many at most.
+    pub(super) limit: usize,
+}
+
 /// A run that was claimed.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimedRun {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::insert::{StartedRun, insert_run};
@@ -14,16 +15,20 @@ use super::store;
 use crate::app::Result;
 use crate::app::job::DependencyKind;
 use crate::app::job_end::JobEnd;
-use crate::app::new_job::{NewDependency, NewJob};
-use crate::app::workflow_run::journal::JournalEntry;
-use crate::app::workflow_run::new_run::NewRun;
-use crate::app::workflow_run::store::{Recorded, RunStore, StepRow, TakenEvent, WaitedEnd};
+use crate::app::job_handle::follower;
+use crate::app::new_job::{DispatchOutcome, NewDependency, NewJob};
+use crate::app::workflow_run::journal::{JournalEntry, outcome_in};
+use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
+use crate::app::workflow_run::store::{
+    Recorded, RunStore, StepConnection, StepPermit, StepRow, TakenEvent, WaitedEnd,
+};
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::job::ends_of;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{JobId, RunId};
+use crate::kernel::invocation::Identity;
 use crate::kernel::time::{millis, secs};
 use crate::test_signals::{Step, pause_point};
 
@@ -39,14 +44,24 @@ pub(super) struct HeldRun {
     shared: Arc<WorkflowShared>,
     run: RunId,
     claim: i32,
+    workflow: String,
     identity: Option<String>,
     trace: String,
+    /// What its steps may execute at the same time.
+    attempts: Arc<Semaphore>,
 }
 
 impl HeldRun {
     pub(super) fn new(shared: Arc<WorkflowShared>, claimed: &ClaimedRun) -> Self {
-        let trace = claimed.trace.clone().unwrap_or_default();
-        Self { shared, run: claimed.id, claim: claimed.claim, identity: claimed.identity.clone(), trace }
+        Self {
+            run: claimed.id,
+            claim: claimed.claim,
+            workflow: claimed.workflow.clone(),
+            identity: claimed.identity.clone(),
+            trace: claimed.trace.clone().unwrap_or_default(),
+            attempts: shared.admission.of_run(),
+            shared,
+        }
     }
 
     fn step(&self, row: StepRow) -> HeldStep {
@@ -99,7 +114,7 @@ impl HeldRun {
         written.into_iter().next().flatten().ok_or_else(not_held)
     }
 
-    async fn start(&self, row: StepRow, child: NewRun) -> Result<(Recorded, RunId)> {
+    async fn start(&self, row: StepRow, child: NewRun) -> Result<(Recorded, StartOutcome)> {
         let label = child.workflow.clone();
         let tx = self.shared.database.begin(TransactionOptions::new(&label, START_LIMIT)).await?;
         let started = StartedRun { run: child, identity: self.identity.clone(), trace: self.trace.clone() };
@@ -107,7 +122,7 @@ impl HeldRun {
             let outcome = insert_run(&tx.db(), &started).await?;
             let output = serde_json::to_string(&outcome).map_err(Fault::internal)?;
             let row = StepRow { output: Some(output), awaits: Some(*outcome.run().as_uuid()), ..row };
-            Ok((self.record_on(&tx.db(), &row).await?, outcome.run()))
+            Ok((self.record_on(&tx.db(), &row).await?, outcome))
         };
         let written = match written.await {
             Ok(written) => written,
@@ -123,25 +138,43 @@ impl HeldRun {
         Ok(written)
     }
 
-    async fn dispatch_job(&self, row: StepRow, job: NewJob, is_awaited: bool) -> Result<Recorded> {
+    async fn dispatch_job(
+        &self,
+        row: StepRow,
+        job: NewJob,
+        is_awaited: bool,
+    ) -> Result<(Recorded, DispatchOutcome)> {
         let tx = self.shared.database.begin(TransactionOptions::new(&job.name, START_LIMIT)).await?;
         let mut queues = BTreeSet::from([Arc::from(job.queue.as_str())]);
         let written = async {
             let db = tx.db();
             let job = if is_awaited { job.awaited() } else { job };
-            self.shared.jobs.insert(&db, &job, self.identity.clone(), self.trace.clone()).await?;
+            let jobs = &self.shared.jobs;
+            let outcome = jobs.insert(&db, &job, self.identity.clone(), self.trace.clone()).await?;
+            if job.followed {
+                let identity: Option<Identity> = self
+                    .identity
+                    .as_deref()
+                    .map(serde_json::from_str)
+                    .transpose()
+                    .map_err(Fault::internal)?;
+                jobs.follow(&db, outcome.job(), follower(identity.as_ref())).await?;
+            }
+            let mut row = StepRow { awaits: Some(*outcome.job().as_uuid()), ..row };
             if is_awaited {
                 let teller = super::job_end::teller(self.run, job.id)?;
                 queues.insert(Arc::from(teller.queue.as_str()));
-                self.shared.jobs.insert(&db, &teller, None, self.trace.clone()).await?;
+                jobs.insert(&db, &teller, None, self.trace.clone()).await?;
                 let awaited = std::slice::from_ref(&job);
                 let dependencies = NewDependency::of(teller.id, DependencyKind::Member, 0, awaited);
-                self.shared.jobs.depend(&db, &dependencies).await?;
+                jobs.depend(&db, &dependencies).await?;
+            } else {
+                row.output = Some(serde_json::to_string(&outcome).map_err(Fault::internal)?);
             }
-            self.record_on(&db, &row).await
+            Ok((self.record_on(&db, &row).await?, outcome))
         };
-        let recorded = match written.await {
-            Ok(recorded) => recorded,
+        let written = match written.await {
+            Ok(written) => written,
             Err(fault) => {
                 tx.rollback().await;
                 return Err(fault);
@@ -149,7 +182,32 @@ impl HeldRun {
         };
         let receipt = tx.commit().await?;
         self.shared.publish(receipt, queues);
-        Ok(recorded)
+        Ok(written)
+    }
+
+    /// Dispatches a job until that has succeeded, or the journal says that an earlier try has.
+    async fn dispatch_once(
+        &self,
+        row: StepRow,
+        job: NewJob,
+        is_awaited: bool,
+    ) -> Result<(Recorded, DispatchOutcome)> {
+        loop {
+            let fault = match self.dispatch_job(row.clone(), job.clone(), is_awaited).await {
+                Ok(dispatched) => return Ok(dispatched),
+                Err(fault) => fault,
+            };
+            if let Some(entry) = self.reread(&row.position).await? {
+                let recorded = Recorded { finished_at: entry.finished_at, due_at: entry.due_at };
+                // The row of a job that is awaited has no output yet.
+                let outcome = match is_awaited {
+                    true => DispatchOutcome::New(job.id),
+                    false => outcome_in(&entry)?,
+                };
+                return Ok((recorded, outcome));
+            }
+            self.pause_before_retry(&row.position, fault).await?;
+        }
     }
 
     /// Waits until a transaction that has failed may be tried again.
@@ -188,7 +246,7 @@ impl RunStore for HeldRun {
         Box::pin(self.record_on(db, row))
     }
 
-    fn start_child(&self, row: StepRow, child: NewRun) -> BoxFuture<'_, Result<(Recorded, RunId)>> {
+    fn start_child(&self, row: StepRow, child: NewRun) -> BoxFuture<'_, Result<(Recorded, StartOutcome)>> {
         Box::pin(async move {
             loop {
                 let fault = match self.start(row.clone(), child.clone()).await {
@@ -197,27 +255,19 @@ impl RunStore for HeldRun {
                 };
                 if let Some(entry) = self.reread(&row.position).await?.filter(JournalEntry::is_finished) {
                     let recorded = Recorded { finished_at: entry.finished_at, due_at: None };
-                    let run = entry.awaits.ok_or_else(|| Fault::internal("a start without its run"))?;
-                    return Ok((recorded, RunId::from_uuid(run)));
+                    return Ok((recorded, outcome_in(&entry)?));
                 }
                 self.pause_before_retry(&row.position, fault).await?;
             }
         })
     }
 
-    fn dispatch(&self, row: StepRow, job: NewJob, is_awaited: bool) -> BoxFuture<'_, Result<Recorded>> {
-        Box::pin(async move {
-            loop {
-                let fault = match self.dispatch_job(row.clone(), job.clone(), is_awaited).await {
-                    Ok(recorded) => return Ok(recorded),
-                    Err(fault) => fault,
-                };
-                if let Some(entry) = self.reread(&row.position).await? {
-                    return Ok(Recorded { finished_at: entry.finished_at, due_at: entry.due_at });
-                }
-                self.pause_before_retry(&row.position, fault).await?;
-            }
-        })
+    fn dispatch(&self, row: StepRow, job: NewJob) -> BoxFuture<'_, Result<(Recorded, DispatchOutcome)>> {
+        Box::pin(self.dispatch_once(row, job, false))
+    }
+
+    fn dispatch_awaited(&self, row: StepRow, job: NewJob) -> BoxFuture<'_, Result<Recorded>> {
+        Box::pin(async move { Ok(self.dispatch_once(row, job, true).await?.0) })
     }
 
     fn reread<'a>(&'a self, position: &'a str) -> BoxFuture<'a, Result<Option<JournalEntry>>> {
@@ -270,6 +320,10 @@ impl RunStore for HeldRun {
                 false => self.lost().await,
             }
         })
+    }
+
+    fn permit(&self, connection: StepConnection) -> BoxFuture<'_, StepPermit> {
+        Box::pin(self.shared.admission.attempt(&self.workflow, &self.attempts, connection))
     }
 
     fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>> {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use tokio::sync::watch;
 
+use super::admission::WorkflowAdmission;
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
@@ -84,9 +85,9 @@ pub(super) struct WorkflowShared {
     /// The claims of the runs that were claimed and have not left. Written by the claimer and the
     /// activations; the lease keeper reads it.
     pub(super) held: DashMap<RunId, i32>,
-    /// Activations that have a place: those in `active`, and those that begin. Counted by the claimer and the
-    /// activations.
-    pub(super) places: AtomicUsize,
+    /// How many runs are active, and how many attempts at their steps execute. Counted by the claimer, the
+    /// activations and the attempts; attempts wait there.
+    pub(super) admission: WorkflowAdmission,
     /// Runs whose activation has ended without leaving. Put by activations; the lease keeper, which is woken
     /// with a message, has them leave.
     pub(super) given_back: MergeSlot<Vec<ClaimedRun>>,
@@ -167,18 +168,12 @@ impl WorkflowShared {
         }
     }
 
-    /// A place is free again.
-    pub(super) fn leave_place(&self, run: RunId, claim: i32) {
+    /// A run is active no more on this node.
+    pub(super) fn leave_place(&self, run: RunId, claim: i32, workflow: &str) {
         self.held.remove_if(&run, |_, known| *known == claim);
-        let before = self.places.fetch_sub(1, Ordering::AcqRel);
-        if before >= self.config.active_max as usize {
+        if self.admission.leave(workflow) {
             self.claimer.notify(RunClaimerMessage::PlaceFree);
         }
-    }
-
-    /// How many runs may become active.
-    pub(super) fn free_places(&self) -> usize {
-        (self.config.active_max as usize).saturating_sub(self.places.load(Ordering::Acquire))
     }
 }
 

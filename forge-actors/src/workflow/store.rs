@@ -8,7 +8,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::rows::{
-    Arrival, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldStep, Leave, Routed, RunRequest,
+    Arrival, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldStep, Leave, Routed,
+    RunRequest,
 };
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
@@ -58,12 +59,18 @@ impl WorkflowStore {
     pub(super) async fn claim(
         &self,
         lease: i64,
-        names: &[String],
-        versions: &[i32],
+        of: &[ClaimableVersion],
         limit: usize,
     ) -> Result<Vec<ClaimedRun>, Fault> {
-        let claim = sqlx::query(include_str!("sql/claim_runs.sql")).bind(lease).bind(names).bind(versions);
-        let rows = claim.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&self.db()).await?;
+        let count = |limit: usize| i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = sqlx::query(include_str!("sql/claim_runs.sql"))
+            .bind(lease)
+            .bind(of.iter().map(|version| version.workflow.as_str()).collect::<Vec<_>>())
+            .bind(of.iter().map(|version| version.version).collect::<Vec<_>>())
+            .bind(of.iter().map(|version| count(version.limit)).collect::<Vec<_>>())
+            .bind(count(limit))
+            .fetch_all(&self.db())
+            .await?;
         rows.iter().map(claimed).collect()
     }
 

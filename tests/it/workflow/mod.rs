@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 
+mod admission;
 mod groups;
 mod operating;
 mod sagas;

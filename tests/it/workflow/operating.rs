@@ -53,7 +53,7 @@ pub(super) async fn start_ship(ctx: &MutationContext) -> Result<RunId> {
 }
 
 /// Calls a function in the name of an administrator.
-async fn admin<H: Handler>(stage: &Stage, message: H) -> Result<Value, Fault> {
+pub(super) async fn admin<H: Handler>(stage: &Stage, message: H) -> Result<Value, Fault> {
     let identity = Identity {
         subject: "ana".to_owned(),
         roles: vec!["admin".to_owned()],

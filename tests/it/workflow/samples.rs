@@ -227,6 +227,36 @@ pub(super) async fn begin_family(ctx: &ActionContext) -> Result<RunId> {
     ctx.start(Family {}).await
 }
 
+#[forge::job(unique(by = number))]
+pub(super) async fn single(_ctx: &JobContext, number: u32) -> Result<u32> {
+    Ok(number * 4)
+}
+
+/// Starts and dispatches what is there already. Returns what it has seen of that the first time, what it sees
+/// when it goes on from its journal, and the result of a job of its own.
+#[forge::workflow]
+pub(super) async fn latecomer(ctx: &WorkflowContext) -> Result<(String, String, u32)> {
+    let started = [ctx.start(DoubleOrFail { number: 1 }).id("shared").outcome().await?];
+    let found = ctx.start(DoubleOrFail { number: 1 }).id("shared").outcome().await?;
+    let dispatched = ctx.dispatch(Single { number: 1 }).after(hours(10)).outcome().await?;
+    let known = ctx.dispatch(Single { number: 1 }).outcome().await?;
+    let sees = format!("{started:?} {found:?} {dispatched:?} {known:?}");
+    let seen = sees.clone();
+    let first = ctx.step("see", move || {
+        let seen = seen.clone();
+        async move { Ok(seen) }
+    });
+    let first = first.await?;
+    ctx.sleep(days(1)).await;
+    let tripled = ctx.run_job(Single { number: 1 }).await?;
+    Ok((first, sees, tripled))
+}
+
+#[forge::action(internal)]
+pub(super) async fn begin_latecomer(ctx: &ActionContext) -> Result<RunId> {
+    ctx.start(Latecomer {}).await
+}
+
 /// Goes on as a new run until nothing is left.
 #[forge::workflow]
 pub(super) async fn countdown(ctx: &WorkflowContext, left: u32) -> Result<String> {

@@ -94,6 +94,22 @@ async fn a_run_waits_for_children_and_jobs_and_gets_their_results() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_sees_what_a_start_or_a_dispatch_has_found_alike_each_time() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginLatecomer {}).await;
+    stage.has_status(run, "waiting").await;
+    let child: uuid::Uuid =
+        stage.value("SELECT id FROM forge_workflow_runs WHERE parent_id IS NOT NULL").await;
+    let job: uuid::Uuid = stage.value("SELECT id FROM forge_jobs").await;
+    stage.advance("25 hours").await;
+    let ended = stage.ended(run).await;
+    let seen =
+        format!("[New(RunId({child}))] Existing(RunId({child})) New(JobId({job})) Existing(JobId({job}))");
+    assert_eq!(ended.output, Some(json!([seen, seen, 4])), "{ended:?}");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_on_as_a_new_one_under_the_same_id() {
     let stage = Stage::open().await;
     let run = stage.started(BeginCountdown { left: 2 }).await;

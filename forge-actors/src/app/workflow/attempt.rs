@@ -15,7 +15,7 @@ use crate::app::workflow_run::compensation::{CompensationCall, StepCall};
 use crate::app::workflow_run::journal::JournalEntry;
 use crate::app::workflow_run::limits::STEP_RESULT_BYTES_MAX;
 use crate::app::workflow_run::run::{ActiveRun, entry_of};
-use crate::app::workflow_run::store::{Recorded, StepRow};
+use crate::app::workflow_run::store::{Recorded, StepConnection, StepRow};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
@@ -49,13 +49,13 @@ pub(super) async fn attempt_call(
         idempotency_key: None,
     };
     let invoke = &shared.services.invoke;
-    if !call.is_transactional {
-        let output = invoke.invoke(invocation, scope.depth).await?;
+    if call.connection != StepConnection::Write {
+        let output = invoke.invoke_step(invocation, scope.depth, None).await?;
         return Ok(Attempted::Returned(text_of(&output)?));
     }
     let recorder = Arc::new(StepRecorder::new(run, row));
     let recording = Arc::clone(&recorder) as Arc<dyn RecordInTransaction>;
-    match invoke.invoke_recorded(invocation, scope.depth, recording).await {
+    match invoke.invoke_step(invocation, scope.depth, Some(recording)).await {
         Ok(output) => recorder.attempted(text_of(&output)?),
         Err(fault) => recorded_before(run, &row.position, fault).await,
     }
@@ -63,9 +63,13 @@ pub(super) async fn attempt_call(
 
 /// A message as a step calls it.
 pub(super) fn step_call<H: Handler>(message: &H) -> Result<StepCall> {
-    let is_transactional = H::META.kind() == KindName::Mutation;
+    let connection = match H::META.kind() {
+        KindName::Mutation => StepConnection::Write,
+        KindName::Query => StepConnection::Read,
+        KindName::Action | KindName::Job | KindName::Cron | KindName::Workflow => StepConnection::None,
+    };
     let args = Bytes::from(message.to_json()?);
-    Ok(StepCall { name: Arc::from(H::META.wire_name()), args, is_transactional })
+    Ok(StepCall { name: Arc::from(H::META.wire_name()), args, connection })
 }
 
 /// A message that takes back what a step has done.

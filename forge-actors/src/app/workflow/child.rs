@@ -6,20 +6,22 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::app::context::WorkflowContext;
-use crate::app::dispatch::new_job;
 use crate::app::enqueue::DispatchableFrom;
 use crate::app::error::{CallError, Result};
 use crate::app::handler::Handler;
 use crate::app::job_end::JobEnd;
 use crate::app::job_failure::JobFailure;
 use crate::app::job_outcome::{JobOutcome, outcome_of};
+use crate::app::job_plan::planned_job;
 use crate::app::kind::{Job, Workflow};
 use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::wire_shape::shape_of_call;
 use crate::app::workflow::start::StartableFrom;
 use crate::app::workflow::wait::row;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
-use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::journal::{
+    JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE, outcome_in,
+};
 use crate::app::workflow_run::limits::WAIT_MAX;
 use crate::app::workflow_run::new_run::{NewRun, NewRunParent, StartOutcome};
 use crate::app::workflow_run::run::{ActiveRun, Found, entry_of};
@@ -57,9 +59,7 @@ async fn start_child(
     match run.find(&place, wanted) {
         Found::Ended(entry) => {
             Branch::current()?.ended(entry.finished_at);
-            let started = entry.output.as_deref().map(serde_json::from_str).transpose();
-            let started = started.map_err(Fault::internal)?;
-            started.ok_or_else(|| Fault::internal("the journal does not say which run was started"))
+            outcome_in(&entry)
         }
         Found::Never => run.never().await,
         Found::Open(_) | Found::New => {
@@ -72,10 +72,10 @@ async fn start_child(
             let mut entry = entry_of(&row);
             let child = NewRun { parent: Some(parent), ..child };
             let (recorded, outcome) = run.store.start_child(row, child).await?;
-            entry.awaits = Some(*outcome.as_uuid());
+            entry.awaits = Some(*outcome.run().as_uuid());
             run.note(entry, 0, recorded);
             Branch::current()?.ended(recorded.finished_at);
-            Ok(StartOutcome::New(outcome))
+            Ok(outcome)
         }
     }
 }
@@ -106,10 +106,7 @@ async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Result<DispatchOutcome>
     match run.find(&place, wanted) {
         Found::Ended(entry) => {
             Branch::current()?.ended(entry.finished_at);
-            let job = entry
-                .awaits
-                .ok_or_else(|| Fault::internal("the journal does not say which job was dispatched"))?;
-            Ok(DispatchOutcome::New(JobId::from_uuid(job)))
+            outcome_in(&entry)
         }
         Found::Never => run.never().await,
         Found::Open(_) | Found::New => {
@@ -117,9 +114,9 @@ async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Result<DispatchOutcome>
             let _executing = run.executing();
             let mut row = row(&place, StepKind::Job, &name, UNCHECKED_SHAPE);
             row.number = Some(run.next_number());
-            row.awaits = Some(*job.id.as_uuid());
-            let (entry, outcome) = (entry_of(&row), DispatchOutcome::New(job.id));
-            let recorded = run.store.dispatch(row, job, false).await?;
+            let mut entry = entry_of(&row);
+            let (recorded, outcome) = run.store.dispatch(row, job).await?;
+            entry.awaits = Some(*outcome.job().as_uuid());
             run.note(entry, 0, recorded);
             Branch::current()?.ended(recorded.finished_at);
             Ok(outcome)
@@ -203,7 +200,7 @@ impl WorkflowContext {
         let name = H::META.wire_name();
         let awaited =
             AwaitedEnd { place: &place, kind: StepKind::Job, name: &name, shape: shape_of_call::<H>() };
-        let job = new_job(&message, self.identity())?;
+        let job = planned_job(&message, self.identity())?;
         awaited.wait(self.run(), Begin::Dispatch(Box::new(job))).await
     }
 }
@@ -234,7 +231,7 @@ impl AwaitedEnd<'_> {
             Begin::Dispatch(job) => {
                 let row = self.waiting(*job.id.as_uuid());
                 let entry = entry_of(&row);
-                let recorded = run.store.dispatch(row, *job, true).await?;
+                let recorded = run.store.dispatch_awaited(row, *job).await?;
                 run.note(entry, 0, recorded);
             }
         }

@@ -26,6 +26,7 @@ use crate::app::workflow_run::compensation::Compensation;
 use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus};
 use crate::app::workflow_run::limits::PUBLISHED_BYTES_MAX;
 use crate::app::workflow_run::run::{ActiveRun, Found};
+use crate::app::workflow_run::store::StepConnection;
 use crate::db::error::lost_race;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
@@ -200,12 +201,18 @@ impl WorkflowContext {
                 }
             };
             let executing = run.executing();
+            let Some(permit) = run.permit(StepConnection::Write).await else {
+                drop(executing);
+                return run.never().await;
+            };
             let began = Instant::now();
             pause_point(Signal::WorkflowStepStarting, name).await;
             let mut row = row(&place, StepKind::Transaction, name, wanted.shape);
             row.attempts = tries;
             let recorder = Arc::new(StepRecorder::new(run, &row));
-            let fault = match self.transaction(name, run, &recorder, &place, effect).await {
+            let attempted = self.transaction(name, run, &recorder, &place, effect).await;
+            drop(permit);
+            let fault = match attempted {
                 Ok(Attempted::Recorded { output, recorded, .. }) => {
                     Branch::current()?.ended(recorded.finished_at);
                     return read(&output);

@@ -17,7 +17,7 @@ use crate::app::workflow_run::compensation::StepCall;
 use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus};
 use crate::app::workflow_run::limits::{INFRASTRUCTURE_PATIENCE, RETRY_IN_MEMORY_MAX};
 use crate::app::workflow_run::run::{ActiveRun, Found, entry_of};
-use crate::app::workflow_run::store::{Recorded, StepRow};
+use crate::app::workflow_run::store::{Recorded, StepConnection, StepRow};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{Timestamp, millis, minutes, secs};
@@ -35,6 +35,16 @@ pub struct StepWork<'a> {
     pub(super) input: Option<String>,
     pub(super) timeout: Duration,
     pub(super) attempt: AttemptWork<'a>,
+}
+
+impl StepWork<'_> {
+    /// What an attempt holds while it executes.
+    fn connection(&self) -> StepConnection {
+        match &self.attempt {
+            AttemptWork::Call(call) => call.connection,
+            AttemptWork::Closure(_) => StepConnection::None,
+        }
+    }
 }
 
 /// How one attempt runs.
@@ -131,14 +141,17 @@ impl Execution<'_, '_> {
         }
         let mut troubled_since: Option<(Instant, u32)> = None;
         loop {
-            if self.run.is_stopping() {
+            let executing = self.run.executing();
+            let Some(permit) = self.run.permit(self.work.connection()).await else {
+                drop(executing);
                 return self.run.never().await;
-            }
-            let _executing = self.run.executing();
+            };
             pause_point(Signal::WorkflowStepStarting, self.name).await;
             let began = Instant::now();
             let row = self.row(failed + 1, began);
-            let fault = match self.attempt(&row).await {
+            let attempted = self.attempt(&row).await;
+            drop(permit);
+            let fault = match attempted {
                 Ok(Attempted::Recorded { output, number, recorded }) => {
                     return Ok((StepEnd { output: Some(output), number }, recorded));
                 }

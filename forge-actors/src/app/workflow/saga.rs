@@ -70,7 +70,10 @@ async fn compensate_one(
         let began = Instant::now();
         let row = row(compensation, failed + 1, began);
         let CompensationCall { call, timeout, .. } = &compensation.call;
-        let fault = match attempt_call(call, run, scope, &row, *timeout).await {
+        let permit = run.store.permit(call.connection).await;
+        let attempted = attempt_call(call, run, scope, &row, *timeout).await;
+        drop(permit);
+        let fault = match attempted {
             Ok(Attempted::Recorded { .. }) => return Ok(CompensationEnd::Done),
             Ok(Attempted::Returned(output)) => {
                 let number = Some(run.next_number());

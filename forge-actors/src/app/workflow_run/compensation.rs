@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::app::workflow_run::store::StepConnection;
+
 /// A call of another handler, as a step makes it.
 #[derive(Clone)]
 pub struct StepCall {
@@ -12,8 +14,8 @@ pub struct StepCall {
     pub(crate) name: Arc<str>,
     /// Its arguments, as JSON.
     pub(crate) args: Bytes,
-    /// The handler is a mutation: its transaction records the step.
-    pub(crate) is_transactional: bool,
+    /// What the call holds. The transaction of a mutation records the step.
+    pub(crate) connection: StepConnection,
 }
 
 /// A message that takes back what a step has done.

@@ -3,12 +3,24 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use serde::de::DeserializeOwned;
+
 use crate::app::job_failure::JobFailure;
 use crate::app::wire_shape::is_same_form;
+use crate::kernel::fault::Fault;
 use crate::kernel::time::Timestamp;
 
 /// A step whose shape is not compared: a migration has written it.
 pub const UNCHECKED_SHAPE: u64 = 0;
+
+/// What a start or a dispatch has done, as its entry says.
+pub(crate) fn outcome_in<T: DeserializeOwned>(entry: &JournalEntry) -> Result<T, Fault> {
+    let output = entry.output.as_deref().unwrap_or("null");
+    serde_json::from_str(output).map_err(|error| {
+        let text = format!("the journal does not say what the step `{}` has started: {error}", entry.name);
+        Fault::internal(text)
+    })
+}
 
 /// The parts of a position, as numbers: `10` comes after `9`.
 pub(crate) fn position_parts(position: &str) -> Vec<u32> {

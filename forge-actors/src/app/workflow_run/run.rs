@@ -16,7 +16,9 @@ use crate::app::workflow_run::journal::{
     Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus, position_parts,
 };
 use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
-use crate::app::workflow_run::store::{ActivationStart, Recorded, RunStore, StepRow};
+use crate::app::workflow_run::store::{
+    ActivationStart, Recorded, RunStore, StepConnection, StepPermit, StepRow,
+};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 use crate::kernel::merge_slot::MergeSlot;
@@ -275,6 +277,20 @@ impl ActiveRun {
     /// True when nothing new may begin.
     pub(in crate::app) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Acquire)
+    }
+
+    /// Waits until an attempt at a step may execute. `None` when nothing new may begin any more.
+    pub(in crate::app) async fn permit(&self, connection: StepConnection) -> Option<StepPermit> {
+        let mut arrivals = self.arrivals();
+        let stopped = async {
+            // The sender lives in `self`, so waiting for the value cannot fail.
+            let _value = arrivals.wait_for(|_| self.is_stopping()).await;
+        };
+        tokio::select! {
+            biased;
+            () = stopped => None,
+            permit = self.store.permit(connection) => Some(permit),
+        }
     }
 
     pub(in crate::app) fn arrivals(&self) -> watch::Receiver<u64> {

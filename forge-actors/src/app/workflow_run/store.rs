@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::app::error::Result;
-use crate::app::new_job::NewJob;
+use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow_run::new_run::NewRun;
+use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
 use crate::kernel::commit::Receipt;
@@ -79,6 +80,29 @@ pub enum WaitedEnd {
     Failed(String),
 }
 
+/// The connection to the database that an attempt at a step holds while it executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepConnection {
+    /// One for mutations: the attempt is a transaction.
+    Write,
+    /// One for queries.
+    Read,
+    /// None of its own.
+    None,
+}
+
+/// An attempt at a step may execute until this is dropped.
+pub struct StepPermit {
+    _permits: [Option<OwnedSemaphorePermit>; 4],
+}
+
+impl StepPermit {
+    /// Holds these permits.
+    pub fn of(permits: [Option<OwnedSemaphorePermit>; 4]) -> Self {
+        Self { _permits: permits }
+    }
+}
+
 /// What an active run asks of its node. A run that its node has lost gets no answers any more: its function
 /// is dropped.
 pub trait RunStore: Send + Sync + 'static {
@@ -95,18 +119,26 @@ pub trait RunStore: Send + Sync + 'static {
     /// `CONFLICT` when the node has lost the run: the transaction must be rolled back.
     fn record_in<'a>(&'a self, db: &'a Db, row: &'a StepRow) -> BoxFuture<'a, Result<Recorded>>;
 
-    /// Writes a row of the journal together with the run that it starts.
+    /// Writes a row of the journal together with the run that it starts. The row says what the start has
+    /// done.
     ///
     /// # Errors
     /// When the database refuses one of them; `CONFLICT` when another run has the key.
-    fn start_child(&self, row: StepRow, child: NewRun) -> BoxFuture<'_, Result<(Recorded, RunId)>>;
+    fn start_child(&self, row: StepRow, child: NewRun) -> BoxFuture<'_, Result<(Recorded, StartOutcome)>>;
 
-    /// Writes a row of the journal together with the job that it dispatches. With `is_awaited` the end of the
-    /// job wakes the run.
+    /// Writes a row of the journal together with the job that it dispatches. The row says what the dispatch
+    /// has done.
     ///
     /// # Errors
     /// When the database refuses one of them.
-    fn dispatch(&self, row: StepRow, job: NewJob, is_awaited: bool) -> BoxFuture<'_, Result<Recorded>>;
+    fn dispatch(&self, row: StepRow, job: NewJob) -> BoxFuture<'_, Result<(Recorded, DispatchOutcome)>>;
+
+    /// Writes a row of the journal that waits for a job together with that job, which is not unique. The end
+    /// of the job wakes the run.
+    ///
+    /// # Errors
+    /// When the database refuses one of them.
+    fn dispatch_awaited(&self, row: StepRow, job: NewJob) -> BoxFuture<'_, Result<Recorded>>;
 
     /// The row of the journal at a position, when the outcome of its transaction is unknown.
     fn reread<'a>(&'a self, position: &'a str) -> BoxFuture<'a, Result<Option<JournalEntry>>>;
@@ -127,6 +159,9 @@ pub trait RunStore: Send + Sync + 'static {
 
     /// Writes what the run publishes, and its attributes.
     fn publish(&self, published: Option<String>, attributes: Option<String>) -> BoxFuture<'_, Result<()>>;
+
+    /// Waits, in order, until an attempt at a step of this run may execute.
+    fn permit(&self, connection: StepConnection) -> BoxFuture<'_, StepPermit>;
 
     /// Begins the transaction of a step.
     fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>>;

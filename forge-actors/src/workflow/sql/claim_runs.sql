@@ -1,5 +1,5 @@
--- Called by workflow/store for the claimer: $1 lease, $2 and $3 names and versions of the workflows that this
--- binary has code for, $4 runs at most. Reads the index forge_workflow_runs_due once for each version. Locks
+-- Called by workflow/store for the claimer: $1 lease, $2 and $3 names and versions of workflows that this binary
+-- has code for, $4 runs of each of them at most, $5 runs at most in all; those of the first ones first. Reads the index forge_workflow_runs_due once for each version. Locks
 -- the runs, and skips those that others have locked; locks the row of the lease for key share: without a
 -- living lease nothing is claimed.
 WITH owner AS MATERIALIZED (
@@ -9,18 +9,18 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT run.id
-    FROM unnest($2::text[], $3::int4[]) AS code (workflow, version)
+    FROM unnest($2::text[], $3::int4[], $4::int8[]) AS code (workflow, version, most)
     CROSS JOIN LATERAL (
         SELECT id
         FROM forge_workflow_runs run
         WHERE run.workflow = code.workflow AND run.version = code.version
           AND run.status IN ('ready', 'waiting') AND run.due_at <= now()
         ORDER BY run.due_at
-        LIMIT $4
+        LIMIT code.most
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS run
     WHERE EXISTS (SELECT FROM owner)
-    LIMIT $4
+    LIMIT $5
 )
 UPDATE forge_workflow_runs run
 SET status = 'running', owner_id = $1, claim = run.claim + 1, begun_at = coalesce(run.begun_at, clock_timestamp())
