@@ -208,9 +208,9 @@ async fn give_back(shared: &WorkflowShared) {
 }
 
 /// Compares the runs that this node holds with those that it executes. One that it holds and does not execute
-/// is given back: the answer to its claim got lost. A run that has just been claimed has no activation yet, so
-/// one is given back when two looks have found it. One that it executes and does not hold is stopped: it was
-/// terminated, and whatever its steps still did would be refused.
+/// is given back: the answer to its claim got lost. A run that has just been claimed has no activation yet,
+/// so one is given back when two looks have found it. One that it executes and does not hold is stopped: it
+/// was terminated, and whatever its steps still did would be refused.
 async fn compare_held(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>) {
     let last = forgotten.try_take().unwrap_or_else(|| Forgotten { runs: Vec::new(), at: Instant::now() });
     if last.at.elapsed() < LOOK_EVERY {
