@@ -4,20 +4,10 @@
 
 import { browse, hold, tell } from "./browser.mjs";
 import { sessionsOf, stopSession } from "./dashboard.mjs";
+import { createProject, signUp } from "./demo.mjs";
 
 const [first, second, link] = process.argv.slice(2);
 if (!link) throw new Error("usage: node board.mjs <url> <url> <link>");
-const PASSWORD = "correct horse battery";
-
-async function signUp(page, name) {
-  await page.getByRole("button", { name: "Sign up" }).click();
-  await page.getByLabel("E-mail").fill(`${name.toLowerCase()}@example.com`);
-  await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Create account" }).click();
-  await page.getByRole("button", { name: "Sign out" }).waitFor();
-}
-
 const card = (page, title) => page.getByRole("article").filter({ hasText: title });
 const column = (page, name) => page.getByRole("region", { name });
 const isIn = (page, name, title) => column(page, name).getByRole("article").filter({ hasText: title }).waitFor();
@@ -45,9 +35,7 @@ await browse(async (visitors) => {
   await badge(ben, "live");
 
   tell("a project is shared, and appears at the other one");
-  await ana.getByLabel("Name of a new project").fill("Garden");
-  await ana.keyboard.press("Enter");
-  await ana.getByRole("heading", { name: "Garden" }).waitFor();
+  await createProject(ana, "Garden");
   await add(ana, "Plant the apple tree");
   await ana.getByLabel("E-mail of a new member").fill("ben@example.com");
   await ana.keyboard.press("Enter");
@@ -157,9 +145,7 @@ await browse(async (visitors) => {
   await visitors.content(ana, ben);
 
   tell("a project with more tasks than a page");
-  await ben.getByLabel("Name of a new project").fill("Many");
-  await ben.keyboard.press("Enter");
-  await ben.getByRole("heading", { name: "Many" }).waitFor();
+  await createProject(ben, "Many");
   await ben.evaluate(addMany, 210);
   await ben.getByText("The newest 200 tasks are shown.").waitFor();
   await ben.getByRole("button", { name: "Show older tasks" }).click();

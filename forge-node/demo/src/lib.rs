@@ -3,6 +3,8 @@
 //! Each module holds its types, its errors and its handlers; `tasks::create` answers at `/rpc/tasks.create`.
 
 pub mod imports;
+pub mod invitations;
+pub mod mails;
 pub mod notices;
 pub mod projects;
 pub mod tasks;

@@ -91,11 +91,7 @@ pub async fn add_member(
     email: Email,
 ) -> Result<Vec<Profile>, ProjectError> {
     let me: UserId = ctx.auth().user()?;
-    let select = "SELECT owner FROM projects JOIN memberships ON project = projects.id AND member = $2
-        WHERE projects.id = $1";
-    let owner: Option<UserId> =
-        sqlx::query_scalar(select).bind(project).bind(me).fetch_optional(ctx.db()).await?;
-    if owner.ok_or(ProjectError::NotFound)? != me {
+    if owner_of(ctx, project, me).await?.ok_or(ProjectError::NotFound)? != me {
         return Err(ProjectError::OwnerOnly);
     }
     join(ctx, project, &email).await?;
@@ -125,4 +121,15 @@ async fn join(ctx: &MutationContext, project: ProjectId, email: &Email) -> Resul
         ON CONFLICT (project, member) DO NOTHING";
     sqlx::query(insert).bind(MembershipId::new()).bind(project).bind(member).execute(ctx.db()).await?;
     Ok(())
+}
+
+/// Who owns a project; none when `member` is no member of it.
+pub(crate) async fn owner_of(
+    ctx: &MutationContext,
+    project: ProjectId,
+    member: UserId,
+) -> Result<Option<UserId>> {
+    let select = "SELECT owner FROM projects JOIN memberships ON project = projects.id AND member = $2
+        WHERE projects.id = $1";
+    Ok(sqlx::query_scalar(select).bind(project).bind(member).fetch_optional(ctx.db()).await?)
 }

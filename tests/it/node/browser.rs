@@ -1,6 +1,6 @@
 //! Real browsers (`tests/browser`). On the demo's page: two people on two nodes, the keyboard, a session that
-//! an administrator stops, a node that stops and comes back. In the dashboard: panics of handlers, crons,
-//! jobs.
+//! an administrator stops, a node that stops and comes back; invitations, behind which workflows run. In the
+//! dashboard: panics of handlers, crons, jobs.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +38,22 @@ async fn what_one_person_does_the_other_sees() {
     for node in [first, second] {
         assert_eq!(node.stop(PATIENCE).await.code(), 0);
     }
+}
+
+#[tokio::test]
+async fn people_join_a_project_by_invitation() {
+    let database = Database::create().await;
+    let folder = tempfile::tempdir().expect("make a directory");
+    let node = demo(&database, &folder, "first").start().await;
+    await_end(&mut play("invitations.mjs", &[node.client().base()])).await;
+    let runs = "select (status = 'completed') || ' ' || (attributes ->> 'email') from forge_workflow_history
+        order by id";
+    until("each run has ended as the page says", PATIENCE, || async {
+        let runs: Vec<String> = database.column(runs).await;
+        (runs == ["true ben@example.com", "false cleo@example.com", "false cleo@example.com"]).then_some(())
+    })
+    .await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl ApplicationTests {
         let ended = Process::spawn(&mut command).ended(BUILD).await;
         assert_eq!(ended.code(), 0, "{}\n{}", ended.stdout, ended.stderr);
         let said = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(said.contains("12 passed"), "{said}");
+        assert!(said.contains("18 passed"), "{said}");
         assert!(self.folder.join("pg").exists(), "they had a Postgres of their own");
         self.server_ends().await;
     }
