@@ -5,7 +5,7 @@
 //! | of the node | `workflows.active_max` | `workflows.steps_max` |
 //! | of one workflow | `workflows.workflow_share` of it | the same share |
 //! | of one run | | half of its workflow's |
-//! | that are mutations or transactions | | half of `database.write_connections_max` |
+//! | that are transactions: mutations, starts, dispatches | | half of `database.write_connections_max` |
 //! | that are queries | | half of `database.read_connections_max` |
 //!
 //! A workflow that is the only one has no share of its own. A run for which there is no place stays in its

@@ -116,6 +116,7 @@ impl HeldRun {
 
     async fn start(&self, row: StepRow, child: NewRun) -> Result<(Recorded, StartOutcome)> {
         let label = child.workflow.clone();
+        let _permit = self.permit(StepConnection::Write).await;
         let tx = self.shared.database.begin(TransactionOptions::new(&label, START_LIMIT)).await?;
         let started = StartedRun { run: child, identity: self.identity.clone(), trace: self.trace.clone() };
         let written = async {
@@ -144,6 +145,7 @@ impl HeldRun {
         job: NewJob,
         is_awaited: bool,
     ) -> Result<(Recorded, DispatchOutcome)> {
+        let _permit = self.permit(StepConnection::Write).await;
         let tx = self.shared.database.begin(TransactionOptions::new(&job.name, START_LIMIT)).await?;
         let mut queues = BTreeSet::from([Arc::from(job.queue.as_str())]);
         let written = async {
