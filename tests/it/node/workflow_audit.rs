@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::peers::member;
 use super::stage::PATIENCE;
 
-/// With this variable of the environment, these tests have more runs: 1,000 instead of tens.
+/// With this variable of the environment, these tests have more runs: 1,000 for each fault instead of tens.
 const FULL_SIZE: &str = "FORGE_TEST_FULL_SIZE";
 
 /// Effects of steps and compensations, with the rows of the journal that they belong to.

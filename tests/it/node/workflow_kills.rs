@@ -35,7 +35,7 @@ async fn kill(node: &mut Node) {
 
 #[tokio::test]
 async fn runs_end_rightly_whichever_step_their_nodes_are_killed_at() {
-    let (database, scale) = (Database::create().await, size(1, 5));
+    let (database, scale) = (Database::create().await, size(2, 50));
     let kills = POINTS.len() as u32;
     for (bell, (step, key)) in (0..).zip(POINTS) {
         let signals = Signals::new();
