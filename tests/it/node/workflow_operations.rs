@@ -61,6 +61,10 @@ async fn runs_are_listed_shown_and_changed_from_the_shell() {
     let page = json_of(&node, &["ls", "--status", "failed", "--text", "funds"]).await;
     assert_eq!((&page["rows"][0]["id"], page["rows"].as_array().map(Vec::len)), (&json!(run(4)), Some(1)));
 
+    let live = json_of(&node, &["ls", "--status", "live"]).await;
+    assert_eq!(live["withoutCode"], json!([{ "workflow": "gone.flow", "version": 1 }]));
+    assert_eq!(page["withoutCode"], json!([]));
+
     let shown = workflows(&node, &["show", &run(1)]).await;
     for words in
         ["waits for accounts.email_verified 7 since 2h, times out in 22h", "account", "call", "{\"order\":"]

@@ -1,7 +1,7 @@
 // The appearance of jobs, and what can be done with them.
 
-import type { BoundedCount, JobAction, JobRow, JobStatus } from "../forge/api";
-import { ago, count, span } from "../parts/format";
+import type { JobAction, JobRow, JobStatus } from "../forge/api";
+import { ago, span } from "../parts/format";
 import type { Status } from "../parts/status";
 
 type Waiting = Pick<JobRow, "status" | "blockedBy" | "waitsForJobs" | "runAt">;
@@ -45,12 +45,6 @@ export function whenText(job: Waiting & Pick<JobRow, "createdAt" | "finishedAt">
   if (job.runAt === null) return "";
   const leftMs = Date.parse(job.runAt) - nowMs;
   return leftMs > 0 ? `in ${span(leftMs)}` : `for ${span(-leftMs)}`;
-}
-
-/** 12,345, or 5,000+ when there are more than were counted; "?" when none were counted, but there may be some. */
-export function bounded({ count: value, isMore }: BoundedCount): string {
-  if (value === 0 && isMore) return "?";
-  return isMore ? `${count(value)}+` : count(value);
 }
 
 /** The statuses of jobs that an action changes. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { JobId, JobRow } from "../forge/api";
-import { heldRows, idAfter, newer, replaced } from "./rows";
+import { type ShownRow, heldRows, idAfter, newer, replaced } from "./held";
 
 function job(id: number, change: Partial<JobRow> = {}): JobRow {
   return {
@@ -24,8 +24,8 @@ function job(id: number, change: Partial<JobRow> = {}): JobRow {
 
 const shown = replaced([job(9), job(8), job(7)]);
 
-function ids(rows: readonly { readonly job: JobRow; readonly isGone: boolean }[]): string {
-  return rows.map(({ job: { id, status }, isGone }) => `${Number(id)}${status === "pending" ? "" : ` ${status}`}${isGone ? " gone" : ""}`).join(", ");
+function ids(rows: readonly ShownRow<JobRow>[]): string {
+  return rows.map(({ row: { id, status }, isGone }) => `${Number(id)}${status === "pending" ? "" : ` ${status}`}${isGone ? " gone" : ""}`).join(", ");
 }
 
 test("rows change in their places, and new ones wait", () => {
@@ -43,7 +43,7 @@ test("what an answer does not reach is not gone", () => {
   expect(ids(heldRows(shown, [job(12), job(11), job(8)]))).toBe("9 gone, 8, 7");
 });
 
-test("new jobs are counted", () => {
+test("new rows are counted", () => {
   expect(newer([job(12), job(11), job(9)], "0009" as JobId)).toEqual({ count: 2, isMore: false });
   expect(newer([job(12), job(11)], "0009" as JobId)).toEqual({ count: 2, isMore: true });
   expect(newer([], "0009" as JobId)).toEqual({ count: 0, isMore: false });

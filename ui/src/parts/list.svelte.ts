@@ -1,23 +1,25 @@
-// The list of jobs on the page: its rows, whether they keep their places, and which ones are selected.
+// The list of a page: its rows, whether they keep their places, and which ones are selected.
 
 import { SvelteSet } from "svelte/reactivity";
-import type { JobId, JobPage } from "../forge/api";
-import { type ShownJob, heldRows, replaced } from "./rows";
+import { type Identified, type ShownRow, heldRows, replaced } from "./held";
 
-export class JobList {
-  #rows = $state.raw<readonly ShownJob[]>([]);
-  #page = $state.raw<JobPage | null>(null);
+/** An answer of a query that lists rows. */
+export type Page<Row> = { readonly rows: readonly Row[] };
+
+export class RowList<Row extends Identified, Answer extends Page<Row>> {
+  #rows = $state.raw<readonly ShownRow<Row>[]>([]);
+  #page = $state.raw<Answer | null>(null);
   #view = $state<string | null>(null);
   #mayMove = false;
-  /** Ids of the selected jobs. */
-  readonly selected = new SvelteSet<JobId>();
+  /** Ids of the selected rows. */
+  readonly selected = new SvelteSet<Row["id"]>();
 
-  get rows(): readonly ShownJob[] {
+  get rows(): readonly ShownRow<Row>[] {
     return this.#rows;
   }
 
   /** The newest answer; null before the first one. */
-  get page(): JobPage | null {
+  get page(): Answer | null {
     return this.#page;
   }
 
@@ -27,12 +29,12 @@ export class JobList {
   }
 
   /** The newest row; null without rows. */
-  get first(): JobId | null {
-    return this.#rows[0]?.job.id ?? null;
+  get first(): Row["id"] | null {
+    return this.#rows[0]?.row.id ?? null;
   }
 
   /** Stores an answer for `view`. The rows of the same view keep their places when `isHeld`. */
-  take(view: string, answer: JobPage, isHeld: boolean): void {
+  take(view: string, answer: Answer, isHeld: boolean): void {
     if (view !== this.#view) this.selected.clear();
     this.#rows = isHeld && !this.#mayMove && view === this.#view ? heldRows(this.#rows, answer.rows) : replaced(answer.rows);
     this.#mayMove = false;
@@ -45,13 +47,13 @@ export class JobList {
     this.#mayMove = true;
   }
 
-  toggle(job: JobId): void {
-    if (!this.selected.delete(job)) this.selected.add(job);
+  toggle(id: Row["id"]): void {
+    if (!this.selected.delete(id)) this.selected.add(id);
   }
 
   /** Selects all rows, or none when all of them are selected. */
   toggleAll(): void {
-    const all = this.#rows.filter(({ isGone }) => !isGone).map(({ job }) => job.id);
+    const all = this.#rows.filter(({ isGone }) => !isGone).map(({ row }) => row.id);
     const isAll = all.every((id) => this.selected.has(id));
     for (const id of all) {
       if (isAll) this.selected.delete(id);
