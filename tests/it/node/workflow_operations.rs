@@ -1,6 +1,6 @@
 //! What an operator does to runs of workflows from the command line.
 
-use forge_tests::{Binary, Database, Ended, Node, Process, probe};
+use forge_tests::{Binary, Database, Ended, Node, Process, probe, until};
 use serde_json::{Value, json};
 
 use super::jobs::worker_on;
@@ -101,6 +101,21 @@ async fn runs_are_listed_shown_and_changed_from_the_shell() {
         assert_eq!(refused.code(), code, "{arguments:?}: {}", refused.stderr);
         assert!(refused.stderr.contains(word), "{arguments:?}: {}", refused.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_step_is_recorded_with_the_time_that_it_took() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let saga = json!({ "count": 1, "steps": 2, "ms": 50 });
+    assert_eq!(node.call("flows.start_sagas", saga, Some(&probe::token("ana"))).await.status, 200);
+    until("the run has ended", PATIENCE, || async {
+        let ended: i64 = database.value("select count(*) from forge_workflow_history").await;
+        (ended == 1).then_some(())
+    })
+    .await;
+    let quick = "select count(*) from forge_workflow_steps where finished_at - started_at < interval '50 ms'";
+    assert_eq!(database.value::<i64>(quick).await, 0);
 }
 
 #[tokio::test]

@@ -19,13 +19,12 @@ export function compressedScale(fromMs: number, toMs: number, moments: readonly 
   return scaleOf(points, (ms) => Math.log2(1 + ms));
 }
 
-/** A mark of the axis: its share, and the time since the start. */
+/** A mark of the axis: its share, and the time since a moment. */
 export type Tick = { readonly share: number; readonly sinceMs: number };
 
-/** Marks at equal distances. */
-export function ticksOf(scale: Scale, count: number): readonly Tick[] {
-  const startMs = scale.momentAt(0);
-  return Array.from({ length: count + 1 }, (_, index) => ({ share: index / count, sinceMs: scale.momentAt(index / count) - startMs }));
+/** Marks at equal distances, with the time since `originMs`. */
+export function ticksOf(scale: Scale, count: number, originMs: number): readonly Tick[] {
+  return Array.from({ length: count + 1 }, (_, index) => ({ share: index / count, sinceMs: scale.momentAt(index / count) - originMs }));
 }
 
 function scaleOf(points: readonly number[], weightOf: (ms: number) => number): Scale {

@@ -21,7 +21,7 @@ test("a wait is a sentence", () => {
 
 test("the state of a step is a word", () => {
   const word = (kind: StepKind, status: StepStatus) => statusOfStep({ kind, status, attempts: 3 }).word;
-  expect([word("call", "running"), word("call", "retrying"), word("call", "skipped")]).toEqual(["running", "retrying, 3 attempts failed", "failed, optional"]);
+  expect([word("call", "running"), word("call", "retrying"), word("call", "skipped")]).toEqual(["running", "retrying, 3 failed", "failed, optional"]);
   expect([word("sleep", "waiting"), word("sleep", "completed"), word("event", "waiting"), word("event", "skipped")]).toEqual(["sleeping", "slept", "waiting", "timed out"]);
   expect([word("child", "waiting"), word("job", "waiting"), word("job", "abandoned")]).toEqual(["waits for the run", "waits for the job", "abandoned"]);
   expect([word("compensation", "running"), word("compensation", "completed"), word("compensation", "skipped")]).toEqual(["compensating", "compensated", "skipped by a person"]);

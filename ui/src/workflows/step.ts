@@ -1,7 +1,7 @@
 // The appearance of the rows of a journal, and what a run waits for, in words.
 
-import type { StepKind, WorkflowStep, WorkflowWait } from "../forge/api";
-import { duration, plural, span } from "../parts/format";
+import type { StepKind, WorkflowStatus, WorkflowStep, WorkflowWait } from "../forge/api";
+import { count, duration, span } from "../parts/format";
 import type { Status } from "../parts/status";
 import { plainJson } from "./run";
 
@@ -28,7 +28,7 @@ export function statusOfStep({ kind, status, attempts }: Pick<WorkflowStep, "kin
     case "running":
       return { shape: "turn", tone: isUndo ? "warn" : "ok", word: isUndo ? "compensating" : "running" };
     case "retrying":
-      return { shape: "hourglass", tone: "warn", word: `retrying, ${plural(attempts, "attempt")} failed` };
+      return { shape: "hourglass", tone: "warn", word: `retrying, ${count(attempts)} failed` };
     case "waiting":
       return { shape: "ring", tone: "dim", word: WAITING[kind] ?? "waiting" };
     case "completed":
@@ -40,6 +40,12 @@ export function statusOfStep({ kind, status, attempts }: Pick<WorkflowStep, "kin
     case "abandoned":
       return { shape: "frame", tone: "dim", word: "abandoned" };
   }
+}
+
+/** A row of the journal as it is seen in a run with this status. The compensation that has failed is not tried again until a person wants it. */
+export function seenIn(status: WorkflowStatus, step: WorkflowStep): WorkflowStep {
+  if (status !== "compensation_failed" || step.kind !== "compensation" || step.status !== "retrying") return step;
+  return { ...step, status: "failed", finishedAt: step.failedAttempts.at(-1)?.at ?? step.startedAt };
 }
 
 /** Whether a step only waits for what comes from outside or for a time. */

@@ -5,7 +5,7 @@ import { axisOf, barOf, depthOf, needsAttention, rangeOf, shownText } from "./ti
 
 const START = Date.parse("2026-11-29T12:00:00Z");
 const DAY = 86_400_000;
-const RUN = { createdAt: at(0), finishedAt: null };
+const RUN = { status: "running", createdAt: at(0), finishedAt: null } as const;
 
 function at(ms: number): string {
   return new Date(START + ms).toISOString();
@@ -45,10 +45,10 @@ test("bars lie to scale between the start of the run and now", () => {
     [0, 0.1, "work", false],
     [0.1, 0.9, "wait", true],
   ]);
-  expect(ticksOf(axis, 2)).toEqual([
-    { share: 0, sinceMs: 0 },
-    { share: 0.5, sinceMs: 500 },
-    { share: 1, sinceMs: 1_000 },
+  expect(ticksOf(axis, 2, START - 1_000)).toEqual([
+    { share: 0, sinceMs: 1_000 },
+    { share: 0.5, sinceMs: 1_500 },
+    { share: 1, sinceMs: 2_000 },
   ]);
 });
 
@@ -61,11 +61,12 @@ test("a step of milliseconds is seen beside a wait of days", () => {
   expect(widths(true).reduce((sum, width) => sum + width, 0)).toBeCloseTo(1);
 });
 
-test("a part of a long journal begins with its first step", () => {
+test("a part of a long journal is shown from its first to its last step, and so is a run that stands still", () => {
   const steps = [step(5_000, 6_000), step(6_000, 7_000)];
   expect(rangeOf(RUN, steps, true, START + DAY)).toEqual([START + 5_000, START + 7_000]);
   expect(rangeOf(RUN, steps, false, START + DAY)).toEqual([START, START + DAY]);
   expect(rangeOf(RUN, [], false, START)).toEqual([START, START + 1]);
+  expect(rangeOf({ ...RUN, status: "diverged" }, steps, false, START + DAY)).toEqual([START, START + 7_000]);
 });
 
 test("a bar shows how its step has ended, and which attempts have failed", () => {

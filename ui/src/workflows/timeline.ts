@@ -1,6 +1,6 @@
 // The timeline of a run: a lane for each row of its journal, with a bar from its start to its end.
 
-import type { WorkflowRow, WorkflowStep } from "../forge/api";
+import type { WorkflowRow, WorkflowStatus, WorkflowStep } from "../forge/api";
 import { count, plural } from "../parts/format";
 import { type Scale, compressedScale, linearScale } from "./scale";
 import { isWait } from "./step";
@@ -11,14 +11,19 @@ export type BarLook = "work" | "wait" | "undo" | "failed" | "retry" | "idle";
 /** The bar of a lane, in shares of the width. `marks` are attempts that have failed. */
 export type Bar = { readonly left: number; readonly width: number; readonly look: BarLook; readonly isOpen: boolean; readonly marks: readonly number[] };
 
+const STANDING: readonly WorkflowStatus[] = ["paused", "diverged", "compensation_failed"];
+
 /** The first and the last moment of a run and of the rows of its journal that are shown. */
-export function rangeOf(run: Pick<WorkflowRow, "createdAt" | "finishedAt">, steps: readonly WorkflowStep[], isPart: boolean, nowMs: number): readonly [number, number] {
+export function rangeOf(run: Pick<WorkflowRow, "status" | "createdAt" | "finishedAt">, steps: readonly WorkflowStep[], isPart: boolean, nowMs: number): readonly [number, number] {
   const starts = steps.map(({ startedAt }) => Date.parse(startedAt));
   // A part of a long journal is shown from its first step on.
   const fromMs = isPart && starts.length > 0 ? least(starts) : Math.min(Date.parse(run.createdAt), least(starts));
   const ends = steps.map(({ finishedAt }) => (finishedAt === null ? nowMs : Date.parse(finishedAt)));
+  const last = most(ends);
+  // A run that stands still has no end, and neither has a part of its steps.
+  const stands = run.finishedAt === null && STANDING.includes(run.status);
   const ended = run.finishedAt === null ? nowMs : Date.parse(run.finishedAt);
-  return [fromMs, Math.max(isPart && ends.length > 0 && ends.every((ms) => ms < ended) ? most(ends) : ended, most(ends), fromMs + 1)];
+  return [fromMs, Math.max(last, (isPart || stands) && steps.length > 0 ? last : ended, fromMs + 1)];
 }
 
 /** The axis of a timeline: to scale, or with long waits evened out. */
