@@ -44,21 +44,3 @@ export function interpret(prefix: string | null, press: Press): Outcome {
   if (press.control && (press.key === " " || press.key === "Enter")) return { command: null, prefix: null };
   return { command: SINGLE[press.key] ?? null, prefix: null };
 }
-
-/** The keys as the help lists them. */
-export const HELP: readonly { readonly keys: readonly string[]; readonly does: string }[] = [
-  { keys: ["g", "o"], does: "Overview" },
-  { keys: ["g", "a"], does: "Actors" },
-  { keys: ["g", "j"], does: "Jobs" },
-  { keys: ["g", "w"], does: "Workflows" },
-  { keys: ["g", "c"], does: "Crons" },
-  { keys: ["/"], does: "Filter" },
-  { keys: ["j", "k"], does: "Next, previous row" },
-  { keys: ["←", "→"], does: "Fold, unfold actors" },
-  { keys: ["Enter"], does: "Open the row" },
-  { keys: ["x"], does: "Select the job" },
-  { keys: ["r"], does: "Retry the job or the run" },
-  { keys: ["Esc"], does: "Close" },
-  { keys: ["Space"], does: "Pause live updates" },
-  { keys: ["?"], does: "This list" },
-];
