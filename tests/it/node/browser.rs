@@ -173,12 +173,14 @@ async fn an_administrator_finds_jobs_among_many_and_retries_ten_thousand() {
 /// A saga whose journal has another first step than its code, and runs of a workflow that no binary has code
 /// for: one waits, the compensation of one has failed, one has failed.
 const RUNS: &str = r#"
-    insert into forge_workflow_runs (id, workflow, version, key, status, due_at, claim, ending, error, input, attributes)
-    values ('01900000-0000-7000-8000-000000000005', 'flows.saga', 1, null, 'ready', now(), 0, null, null, '{"steps": 3, "failsAt": 0, "ms": 0}', null),
-           ('01900000-0000-7000-8000-000000000001', 'gone.flow', 1, '"user-7"', 'waiting', 'infinity', 2, null, null, '{"order": 7}',
-            '{"plan": "gold"}'),
+    insert into forge_workflow_runs (id, workflow, version, key, status, due_at, claim, ending, error, input, attributes,
+                                     created_at, begun_at, steps)
+    values ('01900000-0000-7000-8000-000000000005', 'flows.saga', 1, null, 'ready', now(), 0, null, null,
+            '{"steps": 3, "failsAt": 0, "ms": 0}', null, now(), null, 0),
+           ('01900000-0000-7000-8000-000000000001', 'gone.flow', 1, '"user-7"', 'waiting', now() + interval '22 h', 2, null, null,
+            '{"order": 7}', '{"plan": "gold"}', now() - interval '2 h 2 s', now() - interval '2 h 2 s', 2),
            ('01900000-0000-7000-8000-000000000003', 'gone.flow', 1, null, 'compensation_failed', 'infinity', 2, 'failed',
-            '{"code": "REFUSED", "message": "no funds"}', '{"order": 8}', null);
+            '{"code": "REFUSED", "message": "no funds"}', '{"order": 8}', null, now() - interval '4 min', now() - interval '4 min', 2);
     insert into forge_workflow_history (id, workflow, version, status, claim, error, input, created_at, expires_at, followed, steps,
                                         journal_bytes)
     values ('01900000-0000-7000-8000-000000000004', 'gone.flow', 1, 'failed', 2, '{"code": "REFUSED", "message": "no funds"}', '{}',
@@ -195,7 +197,8 @@ const RUNS: &str = r#"
             now() - interval '3 min', now() - interval '2 min', null, null, null),
            ('01900000-0000-7000-8000-000000000003', '-1', 'compensation', 'retrying', 'account', 2, null, null,
             '{"code": "INTERNAL", "message": "the bank is closed"}',
-            '[{"at": "2026-01-31T09:00:00Z", "error": {"code": "INTERNAL", "message": "the bank is closed"}}]',
+            jsonb_build_array(jsonb_build_object('at', now() - interval '30 s', 'error',
+                                                 jsonb_build_object('code', 'INTERNAL', 'message', 'the bank is closed'))),
             now() - interval '1 min', null, null, null, null)
 "#;
 

@@ -17,7 +17,7 @@ test("no two statuses look the same without their colours", () => {
 test("the time that matters", () => {
   expect(when("completed", null, "2026-11-29T11:59:48Z")).toBe("12 s ago");
   expect(when("running", EARLIER)).toBe("since 3 min");
-  expect(when("waiting", "2026-11-29T16:00:00Z")).toBe("for 4 h at most");
+  expect(when("waiting", "2026-11-29T16:00:00Z")).toBe("4 h left");
   expect(when("waiting", null)).toBe("without a time limit");
   expect(when("ready", EARLIER)).toBe("for 3 min");
   expect(when("diverged", EARLIER)).toBe("started 1 h ago");
