@@ -87,7 +87,8 @@ fn without_code(rows: &[WorkflowRow], known: impl Fn(&str) -> Vec<u32>) -> Vec<W
     versions.retain(|(workflow, version)| {
         !known(workflow).iter().any(|known| i64::from(*known) == i64::from(*version))
     });
-    let version = |(workflow, version): (&str, i32)| WorkflowVersion { workflow: workflow.to_owned(), version };
+    let version =
+        |(workflow, version): (&str, i32)| WorkflowVersion { workflow: workflow.to_owned(), version };
     versions.into_iter().map(version).collect()
 }
 

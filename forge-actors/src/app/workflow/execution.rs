@@ -223,7 +223,12 @@ impl Execution<'_, '_> {
         }
     }
 
-    async fn complete(&self, mut row: StepRow, began: Instant, output: String) -> Result<(StepEnd, Recorded)> {
+    async fn complete(
+        &self,
+        mut row: StepRow,
+        began: Instant,
+        output: String,
+    ) -> Result<(StepEnd, Recorded)> {
         let number = self.run.next_number();
         row.number = Some(number);
         row.elapsed = began.elapsed();
