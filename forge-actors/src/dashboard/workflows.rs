@@ -1,5 +1,6 @@
-//! `forge.workflows`, `forge.workflowTotals`, `forge.workflow`, `forge.workflowStep`: the runs of the whole
-//! database, whether they have ended or not. What is done to them is in `workflow_commands.rs`.
+//! `forge.workflows`, `forge.workflowTotals`, `forge.workflow`, `forge.workflowSteps`, `forge.workflowStep`:
+//! the runs of the whole database, whether they have ended or not. What is done to them is in
+//! `workflow_commands.rs`.
 
 use crate::app::kind::Kind;
 use crate::app::secret::names_only;
@@ -10,7 +11,8 @@ use crate::app::{Ctx, QueryContext, Result};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 use crate::workflow::admin::{
-    self, WorkflowDetail, WorkflowFilter, WorkflowPage, WorkflowSearch, WorkflowStep, WorkflowTotals,
+    self, WorkflowDetail, WorkflowFilter, WorkflowPage, WorkflowRow, WorkflowSearch, WorkflowStep,
+    WorkflowSteps, WorkflowTotals, WorkflowVersion,
 };
 
 /// Rows of one answer at most.
@@ -27,7 +29,9 @@ pub async fn list_workflows(
     limit: Option<u16>,
 ) -> Result<WorkflowPage> {
     let search = WorkflowSearch::new(filter.unwrap_or_default())?;
-    admin::list(ctx.db(), &search, before, limit.unwrap_or(100).min(ROWS_MAX)).await
+    let mut page = admin::list(ctx.db(), &search, before, limit.unwrap_or(100).min(ROWS_MAX)).await?;
+    page.without_code = without_code(&page.rows, |workflow| ctx.workflow_versions(workflow));
+    Ok(page)
 }
 
 /// How many runs there are, by status, workflow and version: exact up to some thousands of each.
@@ -45,8 +49,21 @@ pub async fn show_workflow(ctx: &QueryContext, id: RunId) -> Result<WorkflowDeta
     let name = &detail.run.workflow;
     detail.input = ctx.shown_arguments(name, &detail.input);
     detail.output = detail.output.map(|output| ctx.shown_result(name, &output));
+    detail.versions = ctx.workflow_versions(name);
     detail.journal.iter_mut().for_each(|step| hide_secrets(ctx, step));
     Ok(detail)
+}
+
+/// The rows of the journal of a run that come before a position, 1,000 at most; without one the last rows.
+#[forge_app_macros::query(name = "forge.workflowSteps", role = "admin", refresh = "1s")]
+pub async fn list_workflow_steps(
+    ctx: &QueryContext,
+    id: RunId,
+    before: Option<String>,
+) -> Result<WorkflowSteps> {
+    let mut found = admin::list_steps(ctx.db(), id, before.as_deref()).await?;
+    found.steps.iter_mut().for_each(|step| hide_secrets(ctx, step));
+    Ok(found)
 }
 
 /// One row of the journal of a run, with all of its arguments and its result, but for secrets.
@@ -59,6 +76,20 @@ pub async fn show_workflow_step(ctx: &QueryContext, id: RunId, position: String)
     })?;
     hide_secrets(ctx, &mut step);
     Ok(step)
+}
+
+/// The versions of runs that have not ended and are not among the `known` ones of their workflow, each once.
+fn without_code(rows: &[WorkflowRow], known: impl Fn(&str) -> Vec<u32>) -> Vec<WorkflowVersion> {
+    let live = rows.iter().filter(|row| !row.status.is_ended());
+    let mut versions: Vec<(&str, i32)> = live.map(|row| (&*row.workflow, row.version)).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions.retain(|(workflow, version)| {
+        !known(workflow).iter().any(|known| i64::from(*known) == i64::from(*version))
+    });
+    let version =
+        |(workflow, version): (&str, i32)| WorkflowVersion { workflow: workflow.to_owned(), version };
+    versions.into_iter().map(version).collect()
 }
 
 /// Leaves secrets out of what a step was called with and has returned. The journal does not know the types of

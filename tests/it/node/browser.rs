@@ -1,6 +1,6 @@
 //! Real browsers (`tests/browser`). On the demo's page: two people on two nodes, the keyboard, a session that
 //! an administrator stops, a node that stops and comes back; invitations, behind which workflows run. In the
-//! dashboard: panics of handlers, crons, jobs.
+//! dashboard: panics of handlers, crons, jobs, workflows.
 
 use std::path::Path;
 use std::process::Command;
@@ -167,6 +167,73 @@ async fn an_administrator_finds_jobs_among_many_and_retries_ten_thousand() {
     assert_eq!(
         actions,
         ["cloneJob", "cancelJob", "pauseQueue", "resumeQueue", "limitQueue", "retryJob", "bulkJobs"]
+    );
+}
+
+/// A saga whose journal has another first step than its code, and runs of a workflow that no binary has code
+/// for: one waits, the compensation of one has failed, one has failed.
+const RUNS: &str = r#"
+    insert into forge_workflow_runs (id, workflow, version, key, status, due_at, claim, ending, error, input, attributes,
+                                     created_at, begun_at, steps)
+    values ('01900000-0000-7000-8000-000000000005', 'flows.saga', 1, null, 'ready', now(), 0, null, null,
+            '{"steps": 3, "failsAt": 0, "ms": 0}', null, now(), null, 0),
+           ('01900000-0000-7000-8000-000000000001', 'gone.flow', 1, '"user-7"', 'waiting', now() + interval '22 h', 2, null, null,
+            '{"order": 7}', '{"plan": "gold"}', now() - interval '2 h 2 s', now() - interval '2 h 2 s', 2),
+           ('01900000-0000-7000-8000-000000000003', 'gone.flow', 1, null, 'compensation_failed', 'infinity', 2, 'failed',
+            '{"code": "REFUSED", "message": "no funds"}', '{"order": 8}', null, now() - interval '4 min', now() - interval '4 min', 2);
+    insert into forge_workflow_history (id, workflow, version, status, claim, error, input, created_at, expires_at, followed, steps,
+                                        journal_bytes)
+    values ('01900000-0000-7000-8000-000000000004', 'gone.flow', 1, 'failed', 2, '{"code": "REFUSED", "message": "no funds"}', '{}',
+            now() - interval '1 h', now() + interval '7 d', false, 0, 0);
+    insert into forge_workflow_steps (run_id, position, kind, status, name, shape, number, output, error, failures, started_at,
+                                      finished_at, due_at, event, event_key)
+    values ('01900000-0000-7000-8000-000000000005', '1', 'call', 'completed', 'reserve', 2, 1, '1', null, null, now(), now(), null,
+            null, null),
+           ('01900000-0000-7000-8000-000000000001', '1', 'call', 'completed', 'account', 2, 1, '7', null, null,
+            now() - interval '2 h 1 s', now() - interval '2 h', null, null, null),
+           ('01900000-0000-7000-8000-000000000001', '2', 'event', 'waiting', 'accounts.email_verified', 4, null, null, null, null,
+            now() - interval '2 h', null, now() + interval '22 h', 'accounts.email_verified', '"user-7"'),
+           ('01900000-0000-7000-8000-000000000003', '1', 'call', 'completed', 'account', 2, 1, '7', null, null,
+            now() - interval '3 min', now() - interval '2 min', null, null, null),
+           ('01900000-0000-7000-8000-000000000003', '-1', 'compensation', 'retrying', 'account', 2, null, null,
+            '{"code": "INTERNAL", "message": "the bank is closed"}',
+            jsonb_build_array(jsonb_build_object('at', now() - interval '30 s', 'error',
+                                                 jsonb_build_object('code', 'INTERNAL', 'message', 'the bank is closed'))),
+            now() - interval '1 min', null, null, null, null)
+"#;
+
+#[tokio::test]
+async fn an_administrator_looks_at_runs_of_workflows_and_changes_them() {
+    let database = Database::create().await;
+    let folder = tempfile::tempdir().expect("make a directory");
+    let node = member(&database, "first").directory(folder.path()).start().await;
+    let link = link_into(Binary::Probe, node.client().base(), folder.path()).await;
+    let mut scene = play("workflows.mjs", &[&link]);
+    await_line(&scene, "start runs").await;
+    let ana = probe::token("ana");
+    for (name, arguments) in [
+        ("runs.drive", json!({ "runs": 1, "steps": 2000, "inFlight": 1 })),
+        ("flows.start_mix", json!({ "bell": 1, "scale": 1 })),
+        ("flows.start_listeners", json!({ "count": 1 })),
+    ] {
+        assert_eq!(node.call(name, arguments, Some(&ana)).await.status, 200, "{name}");
+    }
+    database.execute(RUNS).await;
+    await_end(&mut scene).await;
+    let actions: Vec<String> =
+        database.column("select action from forge_audit group by action order by min(id::text)").await;
+    assert_eq!(
+        actions,
+        [
+            "retryWorkflow",
+            "forkWorkflow",
+            "pauseWorkflow",
+            "resumeWorkflow",
+            "signalWorkflow",
+            "skipCompensation",
+            "terminateWorkflow",
+            "bulkWorkflows"
+        ]
     );
 }
 

@@ -1,6 +1,6 @@
 //! What an operator does to runs of workflows from the command line.
 
-use forge_tests::{Binary, Database, Ended, Node, Process, probe};
+use forge_tests::{Binary, Database, Ended, Node, Process, probe, until};
 use serde_json::{Value, json};
 
 use super::jobs::worker_on;
@@ -61,6 +61,10 @@ async fn runs_are_listed_shown_and_changed_from_the_shell() {
     let page = json_of(&node, &["ls", "--status", "failed", "--text", "funds"]).await;
     assert_eq!((&page["rows"][0]["id"], page["rows"].as_array().map(Vec::len)), (&json!(run(4)), Some(1)));
 
+    let live = json_of(&node, &["ls", "--status", "live"]).await;
+    assert_eq!(live["withoutCode"], json!([{ "workflow": "gone.flow", "version": 1 }]));
+    assert_eq!(page["withoutCode"], json!([]));
+
     let shown = workflows(&node, &["show", &run(1)]).await;
     for words in
         ["waits for accounts.email_verified 7 since 2h, times out in 22h", "account", "call", "{\"order\":"]
@@ -97,6 +101,21 @@ async fn runs_are_listed_shown_and_changed_from_the_shell() {
         assert_eq!(refused.code(), code, "{arguments:?}: {}", refused.stderr);
         assert!(refused.stderr.contains(word), "{arguments:?}: {}", refused.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_step_is_recorded_with_the_time_that_it_took() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let saga = json!({ "count": 1, "steps": 2, "ms": 50 });
+    assert_eq!(node.call("flows.start_sagas", saga, Some(&probe::token("ana"))).await.status, 200);
+    until("the run has ended", PATIENCE, || async {
+        let ended: i64 = database.value("select count(*) from forge_workflow_history").await;
+        (ended == 1).then_some(())
+    })
+    .await;
+    let quick = "select count(*) from forge_workflow_steps where finished_at - started_at < interval '50 ms'";
+    assert_eq!(database.value::<i64>(quick).await, 0);
 }
 
 #[tokio::test]

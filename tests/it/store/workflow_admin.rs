@@ -234,6 +234,13 @@ async fn runs_are_counted_by_status_and_version_and_shown_with_their_journal() {
     let detail = admin::find(&db, run(0)).await.unwrap().unwrap();
     let positions: Vec<&str> = detail.journal.iter().map(|step| &*step.position).collect();
     assert_eq!(positions, ["1", "2.0.2", "-2.0.2", "2.0.11", "9", "10"]);
+    for (before, expected) in [("9", &positions[..4]), ("-2.0.2", &positions[..2]), ("1", &[])] {
+        let earlier = admin::list_steps(&db, run(0), Some(before)).await.unwrap();
+        let found: Vec<&str> = earlier.steps.iter().map(|step| &*step.position).collect();
+        assert_eq!((&*found, earlier.steps_before), (expected, 0), "{before}");
+    }
+    let refused = admin::list_steps(&db, run(0), Some("2.x")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::BadRequest);
     let long = &detail.journal[5];
     assert_eq!((long.output.as_deref(), long.output_bytes), (None, Some(5_002)));
     let step = admin::find_step(&db, run(0), "10").await.unwrap().unwrap();

@@ -1,22 +1,16 @@
 // The rows that are drawn, and the window of the table that is requested for them.
 
+import { type Span, drawnRows } from "../parts/window";
+
 /** Height of a row; `table.css` has the same value. */
 export const ROW_PX = 30;
 /** Rows of one answer; the node returns no more. */
 export const ROWS_MAX = 200;
 /** Offsets are multiples of this, so that a short scroll requests nothing, and users at the same rows share a query group. */
 const STEP = 50;
-/** Rows drawn above and below the visible ones. */
-const OVERSCAN = 6;
-
-/** Rows `first..end` (end excluded). */
-export type Span = { readonly first: number; readonly end: number };
-
 /** The rows to draw; their number does not depend on the scroll position. */
 export function drawn(scrollTop: number, heightPx: number, total: number): Span {
-  const length = Math.min(Math.ceil(heightPx / ROW_PX) + 1 + 2 * OVERSCAN, total);
-  const first = Math.min(Math.max(Math.floor(scrollTop / ROW_PX) - OVERSCAN, 0), total - length);
-  return { first, end: first + length };
+  return drawnRows(scrollTop, heightPx, total, ROW_PX);
 }
 
 /**

@@ -1,25 +1,8 @@
-// Actions on all jobs that match a filter, which a job of the node carries out.
+// How far an action is on all jobs that match a filter.
 
-import type { BulkProgress, JobAction, JobMatches } from "../forge/api";
+import type { BulkProgress } from "../forge/api";
 import { count, plural } from "../parts/format";
 import { ACTIONS } from "./job";
-
-/** More jobs than this are confirmed by a typed word. */
-const TYPED_ABOVE = 100;
-
-/** Whether the action has to be confirmed by a typed word. */
-export function isTyped(jobs: number): boolean {
-  return jobs > TYPED_ABOVE;
-}
-
-/** What the dry run has found, in sentences. */
-export function matchesText(action: JobAction, { total, actionable }: Pick<JobMatches, "total" | "actionable">): string {
-  if (total === 0) return "No job matches the filter.";
-  const match = `${plural(total, "job matches", "jobs match")} the filter`;
-  if (actionable === 0) return `${match}; none of them can be ${ACTIONS[action].done}.`;
-  const changed = actionable === total ? (total === 1 ? "it" : "all of them") : `${count(actionable)} of them`;
-  return `${match}; ${changed} can be ${ACTIONS[action].done}.`;
-}
 
 /** The share of a bulk that is done; null when it is not known how much there is to do. */
 export function shareOf(bulk: Pick<BulkProgress, "expected" | "done" | "skipped" | "endedAt">): number | null {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { complete, taken } from "./completion";
+import { taken } from "../parts/completion";
+import { completeJobs } from "./completion";
 
 const VOCABULARY = {
   queues: ["default", "mail", "night shift"],
@@ -13,13 +14,13 @@ const VOCABULARY = {
 
 /** The options at `|`. */
 function options(text: string): string[] {
-  return complete(text.replace("|", ""), text.indexOf("|"), VOCABULARY).options.map((option) => option.text);
+  return completeJobs(text.replace("|", ""), text.indexOf("|"), VOCABULARY).options.map((option) => option.text);
 }
 
 /** The text after the option `text` was taken at `|`. */
 function after(text: string, option: string): string {
   const query = text.replace("|", "");
-  const completion = complete(query, text.indexOf("|"), VOCABULARY);
+  const completion = completeJobs(query, text.indexOf("|"), VOCABULARY);
   const found = completion.options.find((one) => one.text.trim() === option);
   if (found === undefined) throw new Error(`${option} is not offered`);
   const { query: next, caret } = taken(query, completion, found);

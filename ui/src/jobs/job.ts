@@ -1,7 +1,8 @@
 // The appearance of jobs, and what can be done with them.
 
-import type { BoundedCount, JobAction, JobRow, JobStatus } from "../forge/api";
-import { ago, count, span } from "../parts/format";
+import type { JobAction, JobRow, JobStatus } from "../forge/api";
+import type { ActionWords } from "../parts/bulk";
+import { ago, span } from "../parts/format";
 import type { Status } from "../parts/status";
 
 type Waiting = Pick<JobRow, "status" | "blockedBy" | "waitsForJobs" | "runAt">;
@@ -47,12 +48,6 @@ export function whenText(job: Waiting & Pick<JobRow, "createdAt" | "finishedAt">
   return leftMs > 0 ? `in ${span(leftMs)}` : `for ${span(-leftMs)}`;
 }
 
-/** 12,345, or 5,000+ when there are more than were counted; "?" when none were counted, but there may be some. */
-export function bounded({ count: value, isMore }: BoundedCount): string {
-  if (value === 0 && isMore) return "?";
-  return isMore ? `${count(value)}+` : count(value);
-}
-
 /** The statuses of jobs that an action changes. */
 export const ACTIONABLE: Readonly<Record<JobAction, readonly JobStatus[]>> = {
   retry: ["pending", "retry", "failed", "dead_letter", "cancelled"],
@@ -61,7 +56,7 @@ export const ACTIONABLE: Readonly<Record<JobAction, readonly JobStatus[]>> = {
 };
 
 /** An action as buttons and messages name it. */
-export const ACTIONS: Readonly<Record<JobAction, { readonly verb: string; readonly done: string; readonly means: string }>> = {
+export const ACTIONS: Readonly<Record<JobAction, ActionWords>> = {
   retry: { verb: "Retry", done: "retried", means: "A job that waits runs at once; one that ended without success gets all of its attempts again." },
   cancel: { verb: "Cancel", done: "cancelled", means: "A job that waits ends at once; one that runs is cut within seconds, and what it still writes through its job is refused." },
   discard: { verb: "Discard", done: "discarded", means: "The job leaves the lists of what waits and of what failed: it is cancelled, and stays in the history." },

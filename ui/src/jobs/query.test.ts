@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { quoted, readQuery, term, termsOf, withTerms } from "./query";
+import { quoted, term, termsOf, withTerms } from "../parts/terms";
+import { GRAMMAR, readQuery } from "./query";
 
 const NONE = { statuses: [], wait: null, queue: null, handler: null, args: [], tenant: null, text: null };
 
@@ -35,13 +36,13 @@ test("what has no meaning is said, and the rest holds", () => {
 });
 
 test("terms know where they are", () => {
-  expect(termsOf(' queue:mail  "a b"')).toEqual([
+  expect(termsOf(' queue:mail  "a b"', GRAMMAR)).toEqual([
     { start: 1, end: 11, key: "queue", value: "mail" },
     { start: 13, end: 18, key: null, value: "a b" },
   ]);
 });
 
 test("a tab replaces what was chosen before, and keeps the rest as it was written", () => {
-  expect(withTerms('queue:mail status:failed "a  b"', ["status", "wait"], "wait:due")).toBe('wait:due queue:mail "a  b"');
-  expect(withTerms("status:failed", ["status", "wait"], "")).toBe("");
+  expect(withTerms('queue:mail status:failed "a  b"', GRAMMAR, ["status", "wait"], "wait:due")).toBe('wait:due queue:mail "a  b"');
+  expect(withTerms("status:failed", GRAMMAR, ["status", "wait"], "")).toBe("");
 });

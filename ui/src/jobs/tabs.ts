@@ -1,7 +1,8 @@
 // The tabs of the list of jobs: a tab is a short way to write the statuses into the filter.
 
 import type { BoundedCount, JobFilter, JobStatus, JobTotals, JobWait } from "../forge/api";
-import { withTerms } from "./query";
+import { withTerms } from "../parts/terms";
+import { GRAMMAR } from "./query";
 
 export type Tab = { readonly label: string; readonly statuses: readonly JobStatus[]; readonly wait: JobWait | null };
 
@@ -27,7 +28,7 @@ export function isOpen(tab: Tab, filter: Pick<JobFilter, "statuses" | "wait">): 
 /** The text of the filter when the tab is opened. */
 export function opened(tab: Tab, query: string): string {
   const terms = [...(tab.wait === null ? [] : [`wait:${tab.wait}`]), ...(tab.statuses.length === 0 ? [] : [`status:${tab.statuses.join(",")}`])];
-  return withTerms(query, ["status", "wait"], terms.join(" "));
+  return withTerms(query, GRAMMAR, ["status", "wait"], terms.join(" "));
 }
 
 /** How many jobs a tab has, without the other fields of the filter; null for all of them. */

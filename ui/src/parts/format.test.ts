@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ago, duration, list, plural, rate, short, span } from "./format";
+import { bounded, ago, duration, list, plural, rate, short, span } from "./format";
 
 test.each([
   [0.42, "0.4 ms"],
@@ -36,4 +36,9 @@ test("plurals and lists", () => {
   expect(plural(1_200, "job")).toBe("1,200 jobs");
   expect(list(["a"])).toBe("a");
   expect(list(["a", "b", "c"])).toBe("a, b and c");
+});
+
+test("counts that end somewhere", () => {
+  expect(bounded({ count: 5_000, isMore: true })).toBe("5,000+");
+  expect(bounded({ count: 0, isMore: true })).toBe("?");
 });

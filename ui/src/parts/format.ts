@@ -1,10 +1,18 @@
 // Formats of numbers and times. Each text fits its column, and small numbers are exact.
 
+import type { BoundedCount } from "../forge/api";
+
 const GROUPED = new Intl.NumberFormat("en");
 
 /** 12,345. */
 export function count(value: number): string {
   return GROUPED.format(value);
+}
+
+/** 12,345, or 5,000+ when there are more than were counted; "?" when none were counted, but there may be some. */
+export function bounded({ count: value, isMore }: BoundedCount): string {
+  if (value === 0 && isMore) return "?";
+  return isMore ? `${count(value)}+` : count(value);
 }
 
 /** 12,345 up to 99,999, then 123k, 4.5M. */

@@ -4,6 +4,7 @@ export const ICONS = {
   overview: "M2.5 9.5 5.5 6l3 3 5-6M2.5 13.5h11",
   actors: "M8 2.5v3M3.5 9.5v-2h9v2M8 5.5v2M2 9.5h3v4H2zM6.5 9.5h3v4h-3zM11 9.5h3v4h-3z",
   jobs: "M2.5 4h11M2.5 8h11M2.5 12h6M11 10.5l3 1.8-3 1.8z",
+  workflows: "M2.5 2.5h4v4h-4zM9.5 9.5h4v4h-4zM6.5 4.5h5v5",
   crons: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 4.8V8l2.3 1.6",
   limit: "M2.5 12a5.5 5.5 0 1 1 11 0M8 12l2.5-4",
   clone: "M6 6h7v7H6zM10 3.5H3.5V10",

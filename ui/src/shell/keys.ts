@@ -1,7 +1,7 @@
 // Commands of the keyboard: which key or chord gives which command.
 
 export type Command = Page | "filter" | "pause" | "help" | "close" | "down" | "up" | "open" | "select" | "retry";
-type Page = "overview" | "actors" | "jobs" | "crons";
+type Page = "overview" | "actors" | "jobs" | "workflows" | "crons";
 
 /** A key press and where it goes. */
 export type Press = {
@@ -19,7 +19,7 @@ export type Outcome = { readonly command: Command | null; readonly prefix: strin
 /** Time within which a second key completes a chord. */
 export const CHORD_MS_MAX = 1_000;
 
-const CHORDS: Readonly<Record<string, Command>> = { "g o": "overview", "g a": "actors", "g j": "jobs", "g c": "crons" };
+const CHORDS: Readonly<Record<string, Command>> = { "g o": "overview", "g a": "actors", "g j": "jobs", "g w": "workflows", "g c": "crons" };
 const SINGLE: Readonly<Record<string, Command>> = {
   "/": "filter",
   "?": "help",
@@ -44,20 +44,3 @@ export function interpret(prefix: string | null, press: Press): Outcome {
   if (press.control && (press.key === " " || press.key === "Enter")) return { command: null, prefix: null };
   return { command: SINGLE[press.key] ?? null, prefix: null };
 }
-
-/** The keys as the help lists them. */
-export const HELP: readonly { readonly keys: readonly string[]; readonly does: string }[] = [
-  { keys: ["g", "o"], does: "Overview" },
-  { keys: ["g", "a"], does: "Actors" },
-  { keys: ["g", "j"], does: "Jobs" },
-  { keys: ["g", "c"], does: "Crons" },
-  { keys: ["/"], does: "Filter" },
-  { keys: ["j", "k"], does: "Next, previous row" },
-  { keys: ["←", "→"], does: "Fold, unfold actors" },
-  { keys: ["Enter"], does: "Open the row" },
-  { keys: ["x"], does: "Select the job" },
-  { keys: ["r"], does: "Retry the job" },
-  { keys: ["Esc"], does: "Close" },
-  { keys: ["Space"], does: "Pause live updates" },
-  { keys: ["?"], does: "This list" },
-];

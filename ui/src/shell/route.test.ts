@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { CronId, JobId, NodeId } from "../forge/api";
+import type { CronId, JobId, NodeId, RunId } from "../forge/api";
 import { DEFAULT_ROUTE, parseKey, format, parse, type Route } from "./route";
 
 const BASE = "/_dashboard/";
@@ -38,6 +38,16 @@ test("a page has its own selection", () => {
   const jobs: Route = { ...DEFAULT_ROUTE, page: "jobs", search: "queue:mail args.user:7", job: "019a" as JobId, before: "0199" as JobId, isListOnly: true };
   expect(format(jobs, BASE)).toBe("/_dashboard/jobs?q=queue:mail+args.user:7&queues=hidden&before=0199&sel=019a");
   expect(read(format(jobs, BASE))).toEqual(jobs);
+});
+
+test("a run has a page of its own, which keeps the list that it was opened from", () => {
+  const list: Route = { ...DEFAULT_ROUTE, page: "workflows", search: "status:diverged attribute.plan:gold", runsBefore: "0199" as RunId };
+  expect(format(list, BASE)).toBe("/_dashboard/workflows?q=status:diverged+attribute.plan:gold&before=0199");
+  const run: Route = { ...list, run: "019a" as RunId, step: "2.0.1", isEven: true };
+  expect(format(run, BASE)).toBe("/_dashboard/workflows/019a?q=status:diverged+attribute.plan:gold&before=0199&step=2.0.1&scale=even");
+  for (const route of [list, run]) expect(read(format(route, BASE))).toEqual(route);
+  expect(format({ ...run, run: null }, BASE)).toBe(format(list, BASE));
+  expect(read("/_dashboard/workflows/019a/steps").page).toBe("missing");
 });
 
 test("the overview keeps the node, and nothing else", () => {

@@ -1,12 +1,12 @@
 // The route of the dashboard: the page and all settings of its view. It is written into the address, so that a link shows the same view.
 
-import type { ActorSort, CronId, CronState, JobId, NodeId } from "../forge/api";
+import type { ActorSort, CronId, CronState, JobId, NodeId, RunId } from "../forge/api";
 
 const SORTS: readonly ActorSort[] = ["tree", "mailbox", "rate", "restarts", "busy"];
 const CRON_VIEWS: readonly CronView[] = ["active", "paused", "no_handler", "broken", "failing"];
-const PAGES: readonly Page[] = ["overview", "actors", "jobs", "crons"];
+const PAGES: readonly Page[] = ["overview", "actors", "jobs", "workflows", "crons"];
 
-export type Page = "overview" | "actors" | "jobs" | "crons" | "missing";
+export type Page = "overview" | "actors" | "jobs" | "workflows" | "crons" | "missing";
 
 /** The crons that a list shows: those in a state, or those whose newest run failed. */
 export type CronView = CronState | "failing";
@@ -33,6 +33,14 @@ export type Route = {
   readonly before: JobId | null;
   /** The queues above the list of jobs are hidden. */
   readonly isListOnly: boolean;
+  /** The run of a workflow whose page is shown; null for their list. */
+  readonly run: RunId | null;
+  /** Where the page of older runs begins; null for the newest ones. */
+  readonly runsBefore: RunId | null;
+  /** The position of the step that the panel shows. */
+  readonly step: string | null;
+  /** The timeline of a run evens out long waits. */
+  readonly isEven: boolean;
 };
 
 export const DEFAULT_ROUTE: Route = {
@@ -47,6 +55,10 @@ export const DEFAULT_ROUTE: Route = {
   job: null,
   before: null,
   isListOnly: false,
+  run: null,
+  runsBefore: null,
+  step: null,
+  isEven: false,
 };
 
 /** Whether the page shows what belongs to single nodes, so that choosing a node changes it. */
@@ -84,6 +96,10 @@ export function parse(pathname: string, query: string, base: string): Route {
       return { ...route, cronView: CRON_VIEWS.find((known) => known === params.get("state")) ?? null, cron: selected as CronId | null };
     case "jobs":
       return { ...route, job: selected as JobId | null, before: (params.get("before") || null) as JobId | null, isListOnly: params.get("queues") === "hidden" };
+    case "workflows": {
+      const [run, runsBefore] = [runOf(pathname, base), (params.get("before") || null) as RunId | null];
+      return { ...route, run, runsBefore, ...(run === null ? {} : { step: params.get("step") || null, isEven: params.get("scale") === "even" }) };
+    }
   }
 }
 
@@ -106,15 +122,27 @@ export function format(route: Route, base: string): string {
     put("queues", route.isListOnly ? "hidden" : null);
     put("before", route.before);
     put("sel", route.job);
+  } else if (route.page === "workflows") {
+    put("before", route.runsBefore);
+    put("step", route.run === null ? null : route.step);
+    put("scale", route.run !== null && route.isEven ? "even" : null);
   }
   // `:` and `/` are allowed in a query, and an actor's path stays readable with them.
   const query = params.toString().replaceAll("%3A", ":").replaceAll("%2F", "/");
-  const path = route.page === "overview" || route.page === "missing" ? base : `${base}${route.page}`;
+  const run = route.page === "workflows" && route.run !== null ? `/${route.run}` : "";
+  const path = route.page === "overview" || route.page === "missing" ? base : `${base}${route.page}${run}`;
   return query === "" ? path : `${path}?${query}`;
 }
 
 function pageOf(pathname: string, base: string): Page {
   const rest = pathname.startsWith(base) ? pathname.slice(base.length).replace(/\/$/, "") : "";
   if (rest === "") return "overview";
+  if (runOf(pathname, base) !== null) return "workflows";
   return PAGES.find((page) => page !== "overview" && page === rest) ?? "missing";
+}
+
+/** The run whose page an address names; null when it names none. */
+function runOf(pathname: string, base: string): RunId | null {
+  const id = /^workflows\/([^/]+)\/?$/.exec(pathname.startsWith(base) ? pathname.slice(base.length) : "")?.[1];
+  return id === undefined ? null : (id as RunId);
 }

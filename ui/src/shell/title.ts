@@ -3,7 +3,7 @@
 import type { ApplicationInfo } from "../forge/api";
 import type { Page } from "./route";
 
-const NAMES: Readonly<Record<Page, string>> = { overview: "Overview", actors: "Actors", jobs: "Jobs", crons: "Crons", missing: "Not found" };
+const NAMES: Readonly<Record<Page, string>> = { overview: "Overview", actors: "Actors", jobs: "Jobs", workflows: "Workflows", crons: "Crons", missing: "Not found" };
 
 export function titleOf(page: Page, application: ApplicationInfo | undefined): string {
   const of = application === undefined ? "Forge" : `${application.name} (${application.environment})`;

@@ -157,7 +157,7 @@ impl Execution<'_, '_> {
                 }
                 Ok(Attempted::Returned(output)) => {
                     pause_point(Signal::WorkflowStepRan, self.name).await;
-                    match self.complete(row, output).await {
+                    match self.complete(row, began, output).await {
                         Ok(ended) => return Ok(ended),
                         Err(fault) => fault.without_retry(),
                     }
@@ -223,9 +223,15 @@ impl Execution<'_, '_> {
         }
     }
 
-    async fn complete(&self, mut row: StepRow, output: String) -> Result<(StepEnd, Recorded)> {
+    async fn complete(
+        &self,
+        mut row: StepRow,
+        began: Instant,
+        output: String,
+    ) -> Result<(StepEnd, Recorded)> {
         let number = self.run.next_number();
         row.number = Some(number);
+        row.elapsed = began.elapsed();
         row.output = Some(output.clone());
         let recorded = self.run.record(row).await?;
         pause_point(Signal::WorkflowStepRecorded, self.name).await;

@@ -4,7 +4,7 @@ use sqlx::{FromRow, Row};
 
 use super::rows::{WorkflowChild, WorkflowDetail, WorkflowStep, WorkflowWait};
 use crate::db::handle::Db;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 
 /// Rows of a journal that are shown.
@@ -14,6 +14,16 @@ const SHOWN_BYTES_MAX: i32 = 4 * 1024;
 /// Children of one run that are shown.
 const CHILDREN_SHOWN_MAX: usize = 100;
 
+/// A part of the journal of a run.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct WorkflowSteps {
+    /// The rows in the order of the code, the compensation of a step after it: 1,000 at most.
+    pub steps: Vec<WorkflowStep>,
+    /// Rows before them.
+    pub steps_before: u32,
+}
+
 /// Finds a run, whether it has ended or not.
 pub async fn find(db: &Db, id: RunId) -> Result<Option<WorkflowDetail>, Fault> {
     let find = sqlx::query_as(include_str!("../sql/show_run.sql")).bind(id);
@@ -22,20 +32,39 @@ pub async fn find(db: &Db, id: RunId) -> Result<Option<WorkflowDetail>, Fault> {
     detail.children = list.bind(CHILDREN_SHOWN_MAX as i64 + 1).fetch_all(db).await?;
     detail.has_more_children = detail.children.len() > CHILDREN_SHOWN_MAX;
     detail.children.truncate(CHILDREN_SHOWN_MAX);
-    let rows = sqlx::query(include_str!("../sql/show_steps.sql"))
-        .bind(id)
-        .bind(None::<&str>)
-        .bind(STEPS_SHOWN_MAX)
-        .bind(SHOWN_BYTES_MAX)
-        .fetch_all(db)
-        .await?;
-    let all: i64 = rows.first().map_or(Ok(0), |row| row.try_get("steps"))?;
-    detail.steps_before = u32::try_from(all).unwrap_or(u32::MAX) - u32::try_from(rows.len()).unwrap_or(0);
-    detail.journal = rows.iter().rev().map(WorkflowStep::from_row).collect::<sqlx::Result<_>>()?;
+    let WorkflowSteps { steps, steps_before } = list_steps(db, id, None).await?;
+    (detail.journal, detail.steps_before) = (steps, steps_before);
     if !detail.run.status.is_ended() {
         detail.waits = detail.journal.iter().filter_map(WorkflowStep::wait).collect::<Vec<WorkflowWait>>();
     }
     Ok(Some(detail))
+}
+
+/// The last rows of a journal that come before the position `before`; without it the last ones.
+///
+/// # Errors
+/// `BAD_REQUEST` when `before` is no position.
+pub async fn list_steps(db: &Db, run: RunId, before: Option<&str>) -> Result<WorkflowSteps, Fault> {
+    let is_position = |text: &str| {
+        let parts = text.strip_prefix('-').unwrap_or(text).split('.');
+        parts.map(str::parse::<u32>).all(|part| part.is_ok())
+    };
+    if before.is_some_and(|before| !is_position(before)) {
+        return Err(Fault::new(Code::BadRequest, "`before` is no position of a journal"));
+    }
+    let rows = sqlx::query(include_str!("../sql/show_steps.sql"))
+        .bind(run)
+        .bind(None::<&str>)
+        .bind(STEPS_SHOWN_MAX)
+        .bind(SHOWN_BYTES_MAX)
+        .bind(before)
+        .fetch_all(db)
+        .await?;
+    let all: i64 = rows.first().map_or(Ok(0), |row| row.try_get("steps"))?;
+    Ok(WorkflowSteps {
+        steps_before: u32::try_from(all).unwrap_or(u32::MAX) - u32::try_from(rows.len()).unwrap_or(0),
+        steps: rows.iter().rev().map(WorkflowStep::from_row).collect::<sqlx::Result<_>>()?,
+    })
 }
 
 /// Finds one row of a journal, with all of its arguments and its result.
@@ -45,6 +74,7 @@ pub async fn find_step(db: &Db, run: RunId, position: &str) -> Result<Option<Wor
         .bind(Some(position))
         .bind(1_i64)
         .bind(i32::MAX)
+        .bind(None::<&str>)
         .fetch_optional(db)
         .await?)
 }

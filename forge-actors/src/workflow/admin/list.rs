@@ -32,6 +32,18 @@ pub struct WorkflowPage {
     /// Set when the rows that one answer looks through ended before the page was full: only runs that were
     /// started after this time were looked at.
     pub searched_to: Option<Timestamp>,
+    /// The versions of those runs that have not ended for which the binary of the answering node has no code.
+    pub without_code: Vec<WorkflowVersion>,
+}
+
+/// A version of a workflow.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowVersion {
+    /// Wire name of the workflow.
+    pub workflow: String,
+    /// The version.
+    pub version: i32,
 }
 
 /// Lists at most `limit` runs that match, newest first, of those that were started before `before`.
@@ -51,6 +63,7 @@ pub async fn list(
         next: if is_full { rows.last().map(|row| row.id) } else { horizon },
         rows,
         searched_to: horizon.and_then(started_at),
+        without_code: Vec::new(),
     })
 }
 

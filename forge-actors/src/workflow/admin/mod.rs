@@ -21,8 +21,8 @@ pub use action::WorkflowAction;
 pub use apply::{ChangedRuns, RunChange, apply, skip_compensation};
 pub use bulk::{WorkflowBulk, WorkflowBulkBatch, WorkflowBulkCounts, bulk_batch};
 pub use filter::{WorkflowAttribute, WorkflowFilter, WorkflowSearch};
-pub use find::{find, find_step};
-pub use list::{WorkflowPage, list};
+pub use find::{WorkflowSteps, find, find_step, list_steps};
+pub use list::{WorkflowPage, WorkflowVersion, list};
 pub use matches::{WorkflowMatches, count_matches};
 pub use rewind::{ForkedRun, fork, retry_from};
 pub use rows::{

@@ -109,8 +109,10 @@ pub struct WorkflowDetail {
     pub waits: Vec<WorkflowWait>,
     /// The journal in the order of the code, the compensation of a step after it: the last 1,000 rows.
     pub journal: Vec<WorkflowStep>,
-    /// Rows of the journal that are left out.
+    /// Rows of the journal that are left out; `forge.workflowSteps` has them.
     pub steps_before: u32,
+    /// The versions of its workflow that the binary of the answering node has code for.
+    pub versions: Vec<u32>,
 }
 
 /// A run that another one has started.
@@ -317,6 +319,7 @@ impl FromRow<'_, PgRow> for WorkflowDetail {
             waits: Vec::new(),
             journal: Vec::new(),
             steps_before: 0,
+            versions: Vec::new(),
         })
     }
 }

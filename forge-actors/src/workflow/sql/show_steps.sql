@@ -1,5 +1,6 @@
--- Called by workflow/admin/find.rs for forge.workflow and forge.workflowStep: $1 run, $2 one position, or
--- null; $3 steps at most, those with the largest positions; $4 bytes of arguments or result that are read.
+-- Called by workflow/admin/find.rs for forge.workflow, forge.workflowSteps and forge.workflowStep: $1 run, $2
+-- one position, or null; $3 steps at most, those with the largest positions; $4 bytes of arguments or result
+-- that are read; $5 the position that comes after them, or null.
 -- Positions are compared part by part, as numbers; the compensation of a step comes after it. Primary key; no
 -- lock.
 SELECT position, kind::text AS kind, status::text AS status, name, shape, attempts, number,
@@ -11,5 +12,8 @@ SELECT position, kind::text AS kind, status::text AS status, name, shape, attemp
        started_at, finished_at, due_at, event, event_key, awaits, count(*) OVER () AS steps
 FROM forge_workflow_steps
 WHERE run_id = $1 AND ($2::text IS NULL OR position = $2)
+  AND ($5::text IS NULL
+       OR (string_to_array(ltrim(position, '-'), '.')::int8[], position LIKE '-%')
+          < (string_to_array(ltrim($5, '-'), '.')::int8[], $5 LIKE '-%'))
 ORDER BY string_to_array(ltrim(position, '-'), '.')::int8[] DESC, position LIKE '-%' DESC
 LIMIT $3

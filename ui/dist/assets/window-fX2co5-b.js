@@ -1,0 +1,1 @@
+function e(e,t,n,r){let i=Math.min(Math.ceil(t/r)+1+12,n),a=Math.min(Math.max(Math.floor(e/r)-6,0),n-i);return{first:a,end:a+i}}export{e as t};

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import type { StepKind, StepStatus, WorkflowWait } from "../forge/api";
+import { differenceOf, statusOfStep, tookText, waitText } from "./step";
+
+const NOW = Date.parse("2030-01-31T09:00:00Z");
+
+function wait(kind: StepKind, change: Partial<WorkflowWait> = {}): string {
+  const until = "2030-02-01T07:00:00Z";
+  return waitText({ position: "4", name: "verified", kind, isRetry: false, event: "accounts.email_verified", key: '"user-7"', awaits: null, since: "2030-01-31T07:00:00Z", until, ...change }, NOW);
+}
+
+test("a wait is a sentence", () => {
+  expect(wait("event")).toBe("waits for accounts.email_verified `user-7` since 2 h, times out in 22 h");
+  expect(wait("event", { until: null, key: "7" })).toBe("waits for accounts.email_verified `7` since 2 h, without a time limit");
+  expect(wait("sleep")).toBe("sleeps since 2 h, wakes in 22 h");
+  expect(wait("sleep", { until: "2030-01-31T08:00:00Z" })).toBe("sleeps since 2 h, wakes in a moment");
+  expect(wait("signal")).toBe("waits for the signal accounts.email_verified since 2 h, times out in 22 h");
+  expect(wait("child", { until: null })).toBe("waits for the end of the child `verified` since 2 h, without a time limit");
+  expect(wait("call", { isRetry: true, until: "2030-01-31T09:00:30Z" })).toBe("tries step 4 `verified` again in 30 s");
+});
+
+test("the state of a step is a word", () => {
+  const word = (kind: StepKind, status: StepStatus) => statusOfStep({ kind, status, attempts: 3 }).word;
+  expect([word("call", "running"), word("call", "retrying"), word("call", "skipped")]).toEqual(["running", "retrying, 3 failed", "failed, optional"]);
+  expect([word("sleep", "waiting"), word("sleep", "completed"), word("event", "waiting"), word("event", "skipped")]).toEqual(["sleeping", "slept", "waiting", "timed out"]);
+  expect([word("child", "waiting"), word("job", "waiting"), word("job", "abandoned")]).toEqual(["waits for the run", "waits for the job", "abandoned"]);
+  expect([word("compensation", "running"), word("compensation", "completed"), word("compensation", "skipped")]).toEqual(["compensating", "compensated", "skipped by a person"]);
+});
+
+test("a step that has not ended takes until now, and none takes less than nothing", () => {
+  expect(tookText({ startedAt: "2030-01-31T08:58:00Z", finishedAt: null }, NOW)).toBe("2 min");
+  expect(tookText({ startedAt: "2030-01-31T08:58:00Z", finishedAt: "2030-01-31T08:58:00.012Z" }, NOW)).toBe("12 ms");
+  expect(tookText({ startedAt: "2030-01-31T09:00:01Z", finishedAt: null }, NOW)).toBe("0 s");
+});
+
+test("a divergence is read from its error", () => {
+  expect(differenceOf("expected step 4 `crm` (call), found `mail` (call)")).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
+  expect(differenceOf("expected step 5.0.1 `crm` (call), and the code ended before it")).toEqual({ position: "5.0.1", expected: "`crm` (call)", found: null });
+  expect(differenceOf("no funds")).toBeNull();
+});

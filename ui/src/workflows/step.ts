@@ -1,0 +1,98 @@
+// The appearance of the rows of a journal, and what a run waits for, in words.
+
+import type { StepKind, WorkflowStatus, WorkflowStep, WorkflowWait } from "../forge/api";
+import { count, duration, span } from "../parts/format";
+import type { Status } from "../parts/status";
+import { plainJson } from "./run";
+
+/** What a step does, as people say it. */
+export const KINDS: Readonly<Record<StepKind, string>> = {
+  call: "step",
+  closure: "step",
+  transaction: "step in a transaction",
+  sleep: "sleep",
+  event: "event",
+  signal: "signal",
+  child: "child workflow",
+  job: "job",
+  race: "race",
+  compensation: "compensation",
+};
+
+const WAITING: Readonly<Partial<Record<StepKind, string>>> = { sleep: "sleeping", child: "waits for the run", job: "waits for the job" };
+
+/** The appearance of a step's status. */
+export function statusOfStep({ kind, status, attempts }: Pick<WorkflowStep, "kind" | "status" | "attempts">): Status {
+  const isUndo = kind === "compensation";
+  switch (status) {
+    case "running":
+      return { shape: "turn", tone: isUndo ? "warn" : "ok", word: isUndo ? "compensating" : "running" };
+    case "retrying":
+      return { shape: "hourglass", tone: "warn", word: `retrying, ${count(attempts)} failed` };
+    case "waiting":
+      return { shape: "ring", tone: "dim", word: WAITING[kind] ?? "waiting" };
+    case "completed":
+      return isUndo ? { shape: "square", tone: "warn", word: "compensated" } : { shape: "dot", tone: "ok", word: kind === "sleep" ? "slept" : kind === "event" || kind === "signal" ? "received" : "completed" };
+    case "failed":
+      return { shape: "cross", tone: "bad", word: "failed" };
+    case "skipped":
+      return { shape: "bars", tone: "dim", word: isUndo ? "skipped by a person" : isWait(kind) ? "timed out" : "failed, optional" };
+    case "abandoned":
+      return { shape: "frame", tone: "dim", word: "abandoned" };
+  }
+}
+
+/** A row of the journal as it is seen in a run with this status. The compensation that has failed is not tried again until a person wants it. */
+export function seenIn(status: WorkflowStatus, step: WorkflowStep): WorkflowStep {
+  if (status !== "compensation_failed" || step.kind !== "compensation" || step.status !== "retrying") return step;
+  return { ...step, status: "failed", finishedAt: step.failedAttempts.at(-1)?.at ?? step.startedAt };
+}
+
+/** Whether a step only waits for what comes from outside or for a time. */
+export function isWait(kind: StepKind): boolean {
+  return kind === "sleep" || kind === "event" || kind === "signal" || kind === "child" || kind === "job";
+}
+
+/** How long a step took, or takes until now. */
+export function tookText({ startedAt, finishedAt }: Pick<WorkflowStep, "startedAt" | "finishedAt">, nowMs: number): string {
+  const fromMs = Date.parse(startedAt);
+  return finishedAt === null ? span(Math.max(nowMs - fromMs, 0)) : duration(Math.max(Date.parse(finishedAt) - fromMs, 0));
+}
+
+/** What a run waits for at a step, in a sentence without its subject: "waits for email_verified `7` since 2 h, times out in 22 h". */
+export function waitText(wait: WorkflowWait, nowMs: number): string {
+  const since = `since ${span(Math.max(nowMs - Date.parse(wait.since), 0))}`;
+  const leftMs = wait.until === null ? null : Date.parse(wait.until) - nowMs;
+  const left = leftMs === null || leftMs <= 0 ? "a moment" : span(leftMs);
+  const limit = leftMs === null ? ", without a time limit" : `, times out in ${left}`;
+  if (wait.isRetry) return `tries step ${wait.position} \`${wait.name}\` again in ${left}`;
+  switch (wait.kind) {
+    case "sleep":
+      return `sleeps ${since}, wakes in ${left}`;
+    case "event":
+      return `waits for ${wait.event ?? wait.name}${wait.key === null ? "" : ` \`${plainJson(wait.key)}\``} ${since}${limit}`;
+    case "signal":
+      return `waits for the signal ${wait.event ?? wait.name} ${since}${limit}`;
+    case "child":
+      return `waits for the end of the child \`${wait.name}\` ${since}${limit}`;
+    case "job":
+      return `waits for the end of the job \`${wait.name}\` ${since}${limit}`;
+    case "call":
+    case "closure":
+    case "transaction":
+    case "race":
+    case "compensation":
+      return `waits at step ${wait.position} \`${wait.name}\` ${since}${limit}`;
+  }
+}
+
+/** A difference between the code and a journal. */
+export type Difference = { readonly position: string; readonly expected: string; readonly found: string | null };
+
+/** Reads the difference from the error of a run that has diverged; null when the text is another one. */
+export function differenceOf(message: string): Difference | null {
+  const parts = /^expected step (\S+) (.+?), (?:found (.+)|and the code ended before it)$/s.exec(message);
+  if (parts === null) return null;
+  const [, position = "", expected = "", found] = parts;
+  return { position, expected, found: found ?? null };
+}
