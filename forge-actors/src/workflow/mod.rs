@@ -88,6 +88,7 @@ mod check_store;
 mod claimer;
 pub mod config;
 mod expiry;
+pub mod follow;
 pub mod insert;
 mod instance;
 pub mod job_end;
