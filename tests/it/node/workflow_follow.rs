@@ -79,14 +79,14 @@ async fn a_follower_sees_the_end_of_a_run_whose_node_was_killed() {
     let database = Database::create().await;
     let gateway = gateway(&database).start().await;
     let signals = Signals::new();
-    let hold = signals.hold(Step::WorkflowStepRan, "pack");
+    let hold = signals.hold(Step::WorkflowStepStarting, "pack");
     let mut owner = flow_node(&database, "owner", "").signals(&signals).start().await;
     let client = gateway.client();
     let (mut socket, _) = Socket::hello(client.base(), Some(&probe::token("ana"))).await;
     let run = follow(client, 1, 0, false).await;
     socket.subscribe(1, "forge.workflowStatus", json!({ "id": run })).await;
     await_job(&mut socket, |run| run["published"] == json!({ "left": 0 })).await;
-    signals.reached(Step::WorkflowStepRan, "pack", 1).await;
+    signals.reached(Step::WorkflowStepStarting, "pack", 1).await;
     owner.process().signal(Signal::KILL);
     owner.process().ended(PATIENCE).await;
     drop(hold);

@@ -6,7 +6,9 @@ WITH ended AS MATERIALIZED (
     WHERE id = $1 AND status <> 'continued'
     FOR NO KEY UPDATE
 ), flagged AS (
-    UPDATE forge_workflow_history run SET followed = true FROM ended WHERE run.id = ended.id AND NOT run.followed
+    UPDATE forge_workflow_history run SET followed = true
+    FROM ended
+    WHERE run.id = ended.id AND NOT run.followed
 )
 INSERT INTO forge_workflow_progress AS known (
     id, run_id, followers, status, compensating, published, result, failure, created_at, finished_at
