@@ -285,6 +285,36 @@ BEGIN
     END IF;
 END
 $$;
+CREATE FUNCTION public.forge_follow_ended_run() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- Who has terminated a run, and why, is for operators.
+    UPDATE forge_workflow_progress
+    SET status = NEW.status, compensating = false, due_at = NULL, published = NEW.published, result = NEW.output,
+        failure = CASE WHEN NEW.status IN ('failed', 'cancelled') THEN NEW.error END, finished_at = NEW.finished_at
+    WHERE run_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION public.forge_follow_live_run() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- One condition with OR would be a scan of the table wherever the planner takes it to be small.
+    IF TG_OP = 'INSERT' AND NEW.continues IS NOT NULL THEN
+        UPDATE forge_workflow_progress SET run_id = NEW.id WHERE run_id = NEW.continues;
+    END IF;
+    UPDATE forge_workflow_progress
+    SET status = NEW.status, compensating = NEW.ending IS NOT NULL,
+        due_at = CASE WHEN NEW.status IN ('ready', 'waiting') THEN nullif(NEW.due_at, 'infinity') END,
+        published = NEW.published, result = NULL, failure = NULL, finished_at = NULL
+    WHERE run_id = NEW.id;
+    RETURN NULL;
+END
+$$;
 CREATE FUNCTION public.forge_install_capture(target regclass, capture regproc) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1025,6 +1055,27 @@ ALTER TABLE public.forge_workflow_owners ALTER COLUMN id ADD GENERATED ALWAYS AS
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.forge_workflow_progress (
+    id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    followers text[] NOT NULL,
+    status public.forge_workflow_status NOT NULL,
+    compensating boolean NOT NULL,
+    due_at timestamp with time zone,
+    published json,
+    result json,
+    failure json,
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT forge_workflow_progress_finished CHECK (((status = ANY (ARRAY['completed'::public.forge_workflow_status, 'failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status, 'terminated'::public.forge_workflow_status])) = (finished_at IS NOT NULL))),
+    CONSTRAINT forge_workflow_progress_outcome CHECK (((finished_at IS NOT NULL) OR ((result IS NULL) AND (failure IS NULL))))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_workflow_progress IS 'How far runs are that clients follow. A copy of what forge_workflow_runs and forge_workflow_history say, in a table of which changes are captured; triggers of those two write it.';
+COMMENT ON COLUMN public.forge_workflow_progress.id IS 'The run that a handle names.';
+COMMENT ON COLUMN public.forge_workflow_progress.run_id IS 'The run that it is now: another one after it went on as a new run.';
+COMMENT ON COLUMN public.forge_workflow_progress.followers IS 'The identities that have a handle of the run, as JSON.';
+COMMENT ON COLUMN public.forge_workflow_progress.due_at IS 'When a run that waits goes on at the latest.';
 CREATE TABLE public.forge_workflow_runs (
     id uuid NOT NULL,
     workflow text NOT NULL,
@@ -1070,6 +1121,7 @@ COMMENT ON COLUMN public.forge_workflow_runs.claim IS 'Grows with every claim; w
 COMMENT ON COLUMN public.forge_workflow_runs.wakes IS 'Grows when something comes that the run waits for; an owner that leaves the run compares it with what it has seen.';
 COMMENT ON COLUMN public.forge_workflow_runs.request IS 'What a person has asked of it and its owner has not done yet.';
 COMMENT ON COLUMN public.forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
+COMMENT ON COLUMN public.forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
 COMMENT ON COLUMN public.forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
 COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run that has continued as this one.';
 CREATE TABLE public.forge_workflow_steps (
@@ -1158,6 +1210,8 @@ ALTER TABLE ONLY public.forge_workflow_keys
     ADD CONSTRAINT forge_workflow_keys_pkey PRIMARY KEY (workflow, key);
 ALTER TABLE ONLY public.forge_workflow_owners
     ADD CONSTRAINT forge_workflow_owners_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_progress
+    ADD CONSTRAINT forge_workflow_progress_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_workflow_runs
     ADD CONSTRAINT forge_workflow_runs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_workflow_steps
@@ -1200,6 +1254,7 @@ CREATE INDEX forge_workflow_history_finished_at ON public.forge_workflow_history
 CREATE INDEX forge_workflow_history_parent ON public.forge_workflow_history USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX forge_workflow_history_unsuccessful ON public.forge_workflow_history USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status, 'terminated'::public.forge_workflow_status]));
 CREATE INDEX forge_workflow_keys_run ON public.forge_workflow_keys USING btree (run_id);
+CREATE INDEX forge_workflow_progress_run ON public.forge_workflow_progress USING btree (run_id);
 CREATE INDEX forge_workflow_runs_attributes ON public.forge_workflow_runs USING gin (attributes jsonb_path_ops) WHERE (attributes IS NOT NULL);
 CREATE INDEX forge_workflow_runs_continues ON public.forge_workflow_runs USING btree (continues) WHERE (continues IS NOT NULL);
 CREATE INDEX forge_workflow_runs_due ON public.forge_workflow_runs USING btree (workflow, version, due_at) WHERE (status = ANY (ARRAY['ready'::public.forge_workflow_status, 'waiting'::public.forge_workflow_status]));
@@ -1212,12 +1267,23 @@ CREATE UNIQUE INDEX forge_workflow_steps_consumed ON public.forge_workflow_steps
 CREATE INDEX forge_workflow_steps_event ON public.forge_workflow_steps USING btree (event, event_key) WHERE ((status = 'waiting'::public.forge_workflow_step_status) AND (event IS NOT NULL));
 CREATE TRIGGER forge_capture_delete AFTER DELETE ON public.forge_job_progress REFERENCING OLD TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
 ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_delete;
+CREATE TRIGGER forge_capture_delete AFTER DELETE ON public.forge_workflow_progress REFERENCING OLD TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
+ALTER TABLE public.forge_workflow_progress ENABLE ALWAYS TRIGGER forge_capture_delete;
 CREATE TRIGGER forge_capture_insert AFTER INSERT ON public.forge_job_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
 ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_insert;
+CREATE TRIGGER forge_capture_insert AFTER INSERT ON public.forge_workflow_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
+ALTER TABLE public.forge_workflow_progress ENABLE ALWAYS TRIGGER forge_capture_insert;
 CREATE TRIGGER forge_capture_truncate AFTER TRUNCATE ON public.forge_job_progress FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture_truncate();
 ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_truncate;
+CREATE TRIGGER forge_capture_truncate AFTER TRUNCATE ON public.forge_workflow_progress FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture_truncate();
+ALTER TABLE public.forge_workflow_progress ENABLE ALWAYS TRIGGER forge_capture_truncate;
 CREATE TRIGGER forge_capture_update AFTER UPDATE ON public.forge_job_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
 ALTER TABLE public.forge_job_progress ENABLE ALWAYS TRIGGER forge_capture_update;
+CREATE TRIGGER forge_capture_update AFTER UPDATE ON public.forge_workflow_progress REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION public.forge_capture();
+ALTER TABLE public.forge_workflow_progress ENABLE ALWAYS TRIGGER forge_capture_update;
+CREATE TRIGGER forge_follow_ended AFTER INSERT ON public.forge_workflow_history FOR EACH ROW WHEN ((new.followed AND (new.status <> 'continued'::public.forge_workflow_status))) EXECUTE FUNCTION public.forge_follow_ended_run();
+CREATE TRIGGER forge_follow_inserted AFTER INSERT ON public.forge_workflow_runs FOR EACH ROW WHEN (new.followed) EXECUTE FUNCTION public.forge_follow_live_run();
+CREATE TRIGGER forge_follow_updated AFTER UPDATE ON public.forge_workflow_runs FOR EACH ROW WHEN ((new.followed AND ((((new.status IS DISTINCT FROM old.status) OR (new.ending IS DISTINCT FROM old.ending)) OR (new.due_at IS DISTINCT FROM old.due_at)) OR ((new.published)::text IS DISTINCT FROM (old.published)::text)))) EXECUTE FUNCTION public.forge_follow_live_run();
 ALTER TABLE ONLY public.forge_cron_runs
     ADD CONSTRAINT forge_cron_runs_cron_id_fkey FOREIGN KEY (cron_id) REFERENCES public.forge_crons(id) ON DELETE CASCADE;
 CREATE EVENT TRIGGER forge_definitions ON ddl_command_end

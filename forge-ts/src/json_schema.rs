@@ -108,7 +108,7 @@ impl<'c> Definitions<'c> {
                 json!({ "allOf": parts.iter().map(|part| self.schema(part)).collect::<Vec<_>>() })
             }
             Shape::Named(name, arguments) => self.named(name, arguments),
-            Shape::Job(..) => text(Text::Uuid),
+            Shape::Job(..) | Shape::Workflow(..) => text(Text::Uuid),
             // A declaration's parameters are replaced before its body is written.
             Shape::Parameter(_) => json!({}),
         }

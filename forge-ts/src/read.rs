@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use forge_actors::app::wire_type::{Definition, JOB_HANDLE, Special};
+use forge_actors::app::wire_type::{Definition, JOB_HANDLE, Special, WORKFLOW_HANDLE};
 use forge_actors::kernel::integer::Int53;
 use specta::datatype::{
     DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive,
@@ -142,20 +142,17 @@ impl<'g> Reader<'g> {
                     {
                         Shape::Json
                     }
-                    NamedReferenceType::Reference { generics, .. }
-                        if (named.module_path.as_ref(), named.name.as_ref()) == JOB_HANDLE =>
-                    {
-                        let mut shapes = generics.iter().map(|(_, argument)| self.shape(argument));
-                        let (output, error) = (shapes.next(), shapes.next());
-                        Shape::Job(
-                            Box::new(output.unwrap_or(Shape::Json)),
-                            Box::new(error.unwrap_or(Shape::Union(Vec::new()))),
-                        )
-                    }
                     NamedReferenceType::Reference { generics, .. } => {
-                        let arguments = generics.iter().map(|(_, argument)| self.shape(argument)).collect();
-                        self.declare(named);
-                        Shape::Named(named.name.to_string(), arguments)
+                        let arguments = generics.iter().map(|(_, argument)| self.shape(argument));
+                        match (named.module_path.as_ref(), named.name.as_ref()) {
+                            JOB_HANDLE => handle(Shape::Job, arguments),
+                            WORKFLOW_HANDLE => handle(Shape::Workflow, arguments),
+                            _ => {
+                                let arguments = arguments.collect();
+                                self.declare(named);
+                                Shape::Named(named.name.to_string(), arguments)
+                            }
+                        }
                     }
                 }
             }
@@ -259,7 +256,7 @@ impl<'g> Reader<'g> {
 
     fn declare(&mut self, named: &NamedDataType) {
         let module = named.module_path.to_string();
-        if [typescript::JSON, typescript::JOB_HANDLE].contains(&named.name.as_ref()) {
+        if typescript::RESERVED.contains(&named.name.as_ref()) {
             self.refuse(Refusal::SameName {
                 name: named.name.to_string(),
                 first: "forge".to_owned(),
@@ -300,6 +297,12 @@ fn known_text(named: &NamedDataType) -> Option<Text> {
         ("uuid", "Uuid") => Some(Text::Uuid),
         _ => None,
     }
+}
+
+/// The handle of a job or a run, from the types of its result and of its own errors.
+fn handle(of: fn(Box<Shape>, Box<Shape>) -> Shape, mut arguments: impl Iterator<Item = Shape>) -> Shape {
+    let (output, error) = (arguments.next(), arguments.next());
+    of(Box::new(output.unwrap_or(Shape::Json)), Box::new(error.unwrap_or(Shape::Union(Vec::new()))))
 }
 
 /// A struct, whose fields serde knows before it reads them. What an enum with a tag holds is read from a

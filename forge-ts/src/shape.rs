@@ -45,6 +45,8 @@ pub enum Shape {
     Parameter(String),
     /// The handle of a job: what its handler returns, and its own errors.
     Job(Box<Shape>, Box<Shape>),
+    /// The handle of a run: what its workflow returns, and its own errors.
+    Workflow(Box<Shape>, Box<Shape>),
 }
 
 /// What kind of text.
@@ -147,7 +149,9 @@ impl Shape {
     pub(crate) fn parts(&self) -> Box<dyn Iterator<Item = &Shape> + '_> {
         match self {
             Self::List(inner) | Self::Nullable(inner) => Box::new(std::iter::once(&**inner)),
-            Self::Map(one, other) | Self::Job(one, other) => Box::new([&**one, &**other].into_iter()),
+            Self::Map(one, other) | Self::Job(one, other) | Self::Workflow(one, other) => {
+                Box::new([&**one, &**other].into_iter())
+            }
             Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => Box::new(items.iter()),
             Self::Object(object) => Box::new(object.properties.iter().map(|property| &property.shape)),
             Self::Union(alternatives) => Box::new(alternatives.iter().map(|alternative| &alternative.shape)),
@@ -182,6 +186,7 @@ impl Shape {
             Self::Tuple(items) => Self::Tuple(all(items)),
             Self::Map(key, value) => Self::Map(inner(key), inner(value)),
             Self::Job(output, error) => Self::Job(inner(output), inner(error)),
+            Self::Workflow(output, error) => Self::Workflow(inner(output), inner(error)),
             Self::Nullable(value) => Self::Nullable(inner(value)),
             Self::Object(object) => Self::Object(ObjectShape {
                 properties: object.properties.iter().map(property).collect(),

@@ -121,6 +121,63 @@ pub async fn chain(ctx: &WorkflowContext, key: String, left: u32) -> Result<u32>
     }
 }
 
+/// Where a tour is.
+#[forge::data]
+pub struct Stop {
+    /// Runs that it goes on as.
+    pub left: u32,
+}
+
+/// A tour's own error.
+#[forge::error]
+pub enum TourError {
+    /// The tour is full, as asked.
+    #[code("TOUR_FULL", status = 409)]
+    Full {
+        /// Which bell has rung last.
+        bell: u32,
+    },
+}
+
+/// Publishes where it is, packs, waits for a bell, and goes on as a new run, which waits for the next bell,
+/// until none is left. Then it returns the number of the bell, or fails.
+#[forge::workflow]
+pub async fn tour(ctx: &WorkflowContext, bell: u32, left: u32, fails: bool) -> Result<u32, TourError> {
+    ctx.publish(&Stop { left }).await?;
+    ctx.step("pack", Note { key: ctx.run_id().to_string(), what: "pack".into() }).await?;
+    ctx.wait_for::<Rung>(bell).await?;
+    match left.checked_sub(1) {
+        Some(left) => ctx.continue_as_new(Tour { bell: bell + 1, left, fails }),
+        None if fails => Err(TourError::Full { bell }),
+        None => Ok(bell),
+    }
+}
+
+/// Starts a tour that its caller follows.
+#[forge::mutation]
+pub async fn follow_tour(
+    ctx: &MutationContext,
+    bell: u32,
+    left: u32,
+    fails: bool,
+) -> Result<WorkflowHandle<Tour>> {
+    ctx.start(Tour { bell, left, fails }).handle().await
+}
+
+/// The same from a call without a transaction, for callers without a token.
+#[forge::action(public)]
+pub async fn follow_publicly(ctx: &ActionContext, bell: u32) -> Result<WorkflowHandle<Tour>> {
+    ctx.start(Tour { bell, left: 0, fails: false }).handle().await
+}
+
+/// Starts a tour with a handle, and fails: the answer names the run that there is not.
+#[forge::mutation]
+pub async fn start_in_vain(ctx: &MutationContext, bell: u32) -> Result<()> {
+    let tour = ctx.start(Tour { bell, left: 0, fails: false }).handle().await?;
+    let fault = Fault::new(Code::Conflict, "the start is rolled back, as asked");
+    Err(fault.with_details(serde_json::json!({ "run": tour.id() })))
+}
+
 /// A step that sleeps on its thread until a file exists.
 #[forge::workflow]
 pub async fn blocked(ctx: &WorkflowContext, gate: String) -> Result<()> {
@@ -142,7 +199,8 @@ pub async fn blocked(ctx: &WorkflowContext, gate: String) -> Result<()> {
 pub async fn start_sagas(ctx: &MutationContext, count: u32, steps: u32, ms: u32) -> Result<Vec<RunId>> {
     let mut runs = Vec::new();
     for _ in 0..count {
-        runs.push(ctx.start(Saga { steps, fails_at: 0, ms }).await?);
+        // Clients follow them: what they see is checked with the journals.
+        runs.push(ctx.start(Saga { steps, fails_at: 0, ms }).handle().await?.id());
     }
     Ok(runs)
 }
@@ -154,7 +212,7 @@ pub async fn start_mix(ctx: &MutationContext, bell: u32, scale: u32) -> Result<(
     for n in 0..scale {
         for saga in 0..6 {
             let fails_at = if saga % 3 == 2 { FAILS_AT } else { 0 };
-            ctx.start(Saga { steps: STEPS, fails_at, ms: 0 }).await?;
+            ctx.start(Saga { steps: STEPS, fails_at, ms: 0 }).handle().await?;
         }
         for _ in 0..3 {
             ctx.start(Transactional { steps: 3 }).await?;
@@ -162,7 +220,7 @@ pub async fn start_mix(ctx: &MutationContext, bell: u32, scale: u32) -> Result<(
         }
         for half in 0..2 {
             ctx.start(Parent { children: 2 }).await?;
-            ctx.start(Chain { key: format!("chain {bell} {n} {half}"), left: 2 }).await?;
+            ctx.start(Chain { key: format!("chain {bell} {n} {half}"), left: 2 }).handle().await?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use crate::app::call::CallableFrom;
 use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::error::Result;
-use crate::app::job_handle::follower;
+use crate::app::follower::follower;
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
 use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::kernel::fault::Fault;

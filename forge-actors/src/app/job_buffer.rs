@@ -16,7 +16,7 @@ pub struct BufferedJob {
     pub identity: Option<String>,
     /// `traceparent` of the call that dispatched it.
     pub trace: String,
-    /// Who follows it, if its dispatcher does (`app::job_handle`).
+    /// Who follows it, if its dispatcher does (`app::follower`).
     pub follower: Option<String>,
     /// When it was dispatched, by the clock of the node.
     pub at: Timestamp,

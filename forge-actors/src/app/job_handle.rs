@@ -16,7 +16,6 @@ use crate::app::handler::Handler;
 use crate::app::model::ColumnType;
 use crate::app::wire_type::{self, WireType};
 use crate::kernel::ids::JobId;
-use crate::kernel::invocation::Identity;
 
 /// A job of the handler `H` that was dispatched with [`handle`](crate::app::dispatch::Dispatch::handle). On
 /// the wire and in Postgres it is the job's id; TypeScript also knows the types of the job's result and of
@@ -51,13 +50,6 @@ impl<H> JobHandle<H> {
     pub const fn id(&self) -> JobId {
         self.id
     }
-}
-
-/// Stands for an identity among the followers of a job: tenant and subject, as JSON. An anonymous dispatcher
-/// is `null`, and stands for everyone who knows the id of the job.
-pub(crate) fn follower(identity: Option<&Identity>) -> String {
-    let known = identity.map(|identity| (identity.tenant.as_deref(), identity.subject.as_str()));
-    serde_json::json!(known).to_string()
 }
 
 impl<H> Clone for JobHandle<H> {

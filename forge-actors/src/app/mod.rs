@@ -27,6 +27,7 @@ mod dispatch_buffered;
 pub mod enqueue;
 pub mod enumeration;
 pub mod error;
+pub mod follower;
 pub mod handler;
 #[doc(hidden)]
 pub mod input;

@@ -35,7 +35,7 @@ pub trait InsertJob: Send + Sync + 'static {
         trace: String,
     ) -> BoxFuture<'a, Result<DispatchOutcome>>;
 
-    /// Lets `follower` (`app::job_handle`) follow a job, on `db`, the transaction of the dispatching call.
+    /// Lets `follower` (`app::follower`) follow a job, on `db`, the transaction of the dispatching call.
     fn follow<'a>(&'a self, db: &'a Db, job: JobId, follower: String) -> BoxFuture<'a, Result<()>>;
 
     /// Writes which jobs wait for which on `db`, the transaction that inserts the jobs, and blocks those that

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! All of them need the role `admin`, or are internal, but for those about jobs that the caller has
-//! dispatched (`job_status.rs`). A query never waits for another node: it runs inside the reactor's tick, so
-//! the collector asks the peers and the queries read its cache. A command that changes a running node is
-//! written to `forge_audit` first.
+//! dispatched (`job_status.rs`) and runs that the caller has started (`workflow_status.rs`). A query never
+//! waits for another node: it runs inside the reactor's tick, so the collector asks the peers and the queries
+//! read its cache. A command that changes a running node is written to `forge_audit` first.
 
 pub mod actor;
 pub mod actors;
@@ -35,6 +35,7 @@ pub mod tree;
 pub mod window;
 pub mod workflow_bulk;
 pub mod workflow_commands;
+pub mod workflow_status;
 pub mod workflows;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use sqlx::{FromRow, Row};
 
 use super::store;
 use crate::app::JobStatus;
+use crate::app::follower::Viewer;
 use crate::app::job_failure::{CANCELLED, JobFailure};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
@@ -46,15 +47,6 @@ pub struct FollowedJob {
     pub finished_at: Option<Timestamp>,
 }
 
-/// Who asks for a job.
-#[derive(Debug, Clone, Copy)]
-pub struct JobViewer<'a> {
-    /// Stands for the identity (`app::job_handle`).
-    pub follower: &'a str,
-    /// Sees every job that is followed.
-    pub sees_all: bool,
-}
-
 /// Lets `follower` follow a job.
 pub(super) async fn follow(db: &Db, job: JobId, follower: &str) -> Result<(), Fault> {
     let followed: Option<JobId> = sqlx::query_scalar(include_str!("sql/follow_job.sql"))
@@ -75,10 +67,10 @@ pub(super) async fn follow(db: &Db, job: JobId, follower: &str) -> Result<(), Fa
 }
 
 /// Finds a job that `viewer` follows.
-pub async fn find(db: &Db, job: JobId, viewer: JobViewer<'_>) -> Result<Option<FollowedJob>, Fault> {
+pub async fn find(db: &Db, job: JobId, viewer: &Viewer) -> Result<Option<FollowedJob>, Fault> {
     Ok(sqlx::query_as(include_str!("sql/find_progress.sql"))
         .bind(job)
-        .bind(viewer.follower)
+        .bind(&viewer.follower)
         .bind(viewer.sees_all)
         .fetch_optional(db)
         .await?)

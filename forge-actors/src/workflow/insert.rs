@@ -4,6 +4,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 
+use super::follow;
 use crate::app::Result;
 use crate::app::secret::Secret;
 use crate::app::workflow_run::new_run::{IdConflict, NewEvent, NewRun, StartOutcome};
@@ -22,7 +23,7 @@ pub struct StartedRun {
     pub trace: String,
 }
 
-/// Inserts a run on `db`, unless its id names one already.
+/// Inserts a run on `db`, unless its id names one already, and lets its starter follow it.
 pub(super) async fn insert_run(db: &Db, started: &StartedRun) -> Result<StartOutcome> {
     let outcome = match &started.run.key {
         Some(key) => insert_keyed(db, started, key).await?,
@@ -41,6 +42,9 @@ pub(super) async fn insert_run(db: &Db, started: &StartedRun) -> Result<StartOut
             payload: Secret::new(signal.payload.expose().clone()),
         };
         insert_event(db, &event).await?;
+    }
+    if started.run.followed {
+        follow::follow(db, outcome.run(), started.identity.as_deref()).await?;
     }
     Ok(outcome)
 }
@@ -75,7 +79,8 @@ async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartO
     Ok(StartOutcome::New(*id))
 }
 
-/// The statement that inserts runs, whose keys are locked.
+/// The statement that inserts runs, whose keys are locked. Those that are followed need their row of progress
+/// too.
 pub(super) fn insert_rows<'a>(started: &[&'a StartedRun]) -> Query<'a, Postgres, PgArguments> {
     fn all<'a, T>(started: &[&'a StartedRun], of: impl Fn(&'a NewRun) -> T) -> Vec<T> {
         started.iter().map(|started| of(&started.run)).collect()

@@ -61,6 +61,9 @@
 //! anything new. That brings back the compensations of the steps that have completed; they run in the reverse
 //! order of `number`, each one a row of the journal, retried with a policy of its own.
 //!
+//! Followers: a run that was started with a handle has a row in `forge_workflow_progress`, which triggers
+//! write in each statement that changes the run (`follow.rs`). Live queries of clients read that table alone.
+//!
 //! Failures: an outage of the database holds up steps that want to be recorded, until the owner's lease is
 //! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed
 //! and not recorded is executed again. A row that the database refuses is found by halving its batch, and
@@ -88,6 +91,7 @@ mod check_store;
 mod claimer;
 pub mod config;
 mod expiry;
+pub mod follow;
 pub mod insert;
 mod instance;
 pub mod job_end;

@@ -69,6 +69,7 @@ COMMENT ON COLUMN forge_workflow_runs.wakes IS 'Grows when something comes that 
 COMMENT ON COLUMN forge_workflow_runs.request IS 'What a person has asked of it and its owner has not done yet.';
 COMMENT ON COLUMN forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
 COMMENT ON COLUMN forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
+COMMENT ON COLUMN forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
 COMMENT ON COLUMN forge_workflow_runs.continues IS 'The run that has continued as this one.';
 CREATE INDEX forge_workflow_runs_due ON forge_workflow_runs (workflow, version, due_at) WHERE status IN ('ready', 'waiting');
 CREATE INDEX forge_workflow_runs_owned_by ON forge_workflow_runs (owner_id) WHERE owner_id IS NOT NULL;
@@ -178,13 +179,86 @@ CREATE INDEX forge_workflow_events_key ON forge_workflow_events (event, key, id)
 CREATE INDEX forge_workflow_events_unrouted ON forge_workflow_events (id) WHERE NOT routed;
 CREATE INDEX forge_workflow_events_emitted_at ON forge_workflow_events USING brin (emitted_at) WITH (autosummarize = on);
 
+CREATE TABLE forge_workflow_progress (
+    id           uuid                  PRIMARY KEY,
+    run_id       uuid                  NOT NULL,
+    followers    text[]                NOT NULL,
+    status       forge_workflow_status NOT NULL,
+    compensating bool                  NOT NULL,
+    due_at       timestamptz,
+    published    json,
+    result       json,
+    failure      json,
+    created_at   timestamptz           NOT NULL,
+    finished_at  timestamptz,
+    CONSTRAINT forge_workflow_progress_finished
+        CHECK ((status IN ('completed', 'failed', 'cancelled', 'terminated')) = (finished_at IS NOT NULL)),
+    CONSTRAINT forge_workflow_progress_outcome CHECK (finished_at IS NOT NULL OR (result IS NULL AND failure IS NULL))
+)
+WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE forge_workflow_progress IS 'How far runs are that clients follow. A copy of what forge_workflow_runs and forge_workflow_history say, in a table of which changes are captured; triggers of those two write it.';
+COMMENT ON COLUMN forge_workflow_progress.id IS 'The run that a handle names.';
+COMMENT ON COLUMN forge_workflow_progress.run_id IS 'The run that it is now: another one after it went on as a new run.';
+COMMENT ON COLUMN forge_workflow_progress.followers IS 'The identities that have a handle of the run, as JSON.';
+COMMENT ON COLUMN forge_workflow_progress.due_at IS 'When a run that waits goes on at the latest.';
+CREATE INDEX forge_workflow_progress_run ON forge_workflow_progress (run_id);
+SELECT forge_enable_reactivity('forge_workflow_progress');
+
+-- Triggers, because a run changes in twenty statements: whichever it is, what followers see is committed with it. Their conditions are met by runs
+-- that are followed alone; for others a trigger costs the look at one column.
+CREATE FUNCTION forge_follow_live_run() RETURNS trigger LANGUAGE plpgsql AS $function$
+BEGIN
+    -- One condition with OR would be a scan of the table wherever the planner takes it to be small.
+    IF TG_OP = 'INSERT' AND NEW.continues IS NOT NULL THEN
+        UPDATE forge_workflow_progress SET run_id = NEW.id WHERE run_id = NEW.continues;
+    END IF;
+    UPDATE forge_workflow_progress
+    SET status = NEW.status, compensating = NEW.ending IS NOT NULL,
+        due_at = CASE WHEN NEW.status IN ('ready', 'waiting') THEN nullif(NEW.due_at, 'infinity') END,
+        published = NEW.published, result = NULL, failure = NULL, finished_at = NULL
+    WHERE run_id = NEW.id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE FUNCTION forge_follow_ended_run() RETURNS trigger LANGUAGE plpgsql AS $function$
+BEGIN
+    -- Who has terminated a run, and why, is for operators.
+    UPDATE forge_workflow_progress
+    SET status = NEW.status, compensating = false, due_at = NULL, published = NEW.published, result = NEW.output,
+        failure = CASE WHEN NEW.status IN ('failed', 'cancelled') THEN NEW.error END, finished_at = NEW.finished_at
+    WHERE run_id = NEW.id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE TRIGGER forge_follow_inserted AFTER INSERT ON forge_workflow_runs
+    FOR EACH ROW WHEN (NEW.followed) EXECUTE FUNCTION forge_follow_live_run();
+CREATE TRIGGER forge_follow_updated AFTER UPDATE ON forge_workflow_runs
+    FOR EACH ROW WHEN (NEW.followed AND (NEW.status, NEW.ending, NEW.due_at, NEW.published::text)
+                           IS DISTINCT FROM (OLD.status, OLD.ending, OLD.due_at, OLD.published::text))
+    EXECUTE FUNCTION forge_follow_live_run();
+CREATE TRIGGER forge_follow_ended AFTER INSERT ON forge_workflow_history
+    FOR EACH ROW WHEN (NEW.followed AND NEW.status <> 'continued') EXECUTE FUNCTION forge_follow_ended_run();
+
+-- The functions look names up where Forge's tables are, whoever writes.
+DO $migration$
+BEGIN
+    EXECUTE format('ALTER FUNCTION forge_follow_live_run() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION forge_follow_ended_run() SET search_path = %I, pg_temp', current_schema());
+END
+$migration$;
+
 -- @down
+DROP TABLE forge_workflow_progress;
 DROP TABLE forge_workflow_events;
 DROP TABLE forge_workflow_keys;
 DROP TABLE forge_workflow_history;
 DROP TABLE forge_workflow_steps;
 DROP TABLE forge_workflow_runs;
 DROP TABLE forge_workflow_owners;
+DROP FUNCTION forge_follow_ended_run();
+DROP FUNCTION forge_follow_live_run();
 DROP TYPE forge_workflow_step_status;
 DROP TYPE forge_workflow_step_kind;
 DROP TYPE forge_workflow_parent_policy;

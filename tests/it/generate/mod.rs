@@ -62,6 +62,14 @@ fn what_clients_cannot_call_they_do_not_hear_of() {
     let names: Vec<_> = contract_of(zoo::ALL).functions.into_iter().map(|function| function.name).collect();
     assert_eq!(
         names,
-        ["zoo.any_one", "zoo.clip_later", "zoo.feed", "zoo.list", "zoo.night.open_gate", "zoo.wash_later"]
+        [
+            "zoo.adopt",
+            "zoo.any_one",
+            "zoo.clip_later",
+            "zoo.feed",
+            "zoo.list",
+            "zoo.night.open_gate",
+            "zoo.wash_later"
+        ]
     );
 }

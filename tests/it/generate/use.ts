@@ -1,6 +1,6 @@
 /** How applications use a generated `api.ts`; what must be refused says so above. The compiler reads it, nothing runs it. */
 
-import { createForge, unwrap, type Forge, type JobHandle, type Result } from "@forge/client";
+import { createForge, unwrap, type Forge, type JobHandle, type Result, type WorkflowHandle } from "@forge/client";
 import { api, contract, type Animal, type AnimalId, type FeedError, type Json, type Mood, type Page } from "./api.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -81,5 +81,17 @@ export async function jobs(id: AnimalId): Promise<number | string | undefined> {
   holds<Equal<typeof clipping, JobHandle<null> | undefined>>();
   // @ts-expect-error the handle of a job with another result
   const other: JobHandle<string> = washing;
+  return other;
+}
+
+export async function runs(id: AnimalId): Promise<number | string | undefined> {
+  const adoption = unwrap(await forge.mutate(api.zoo.adopt, { animal: id }));
+  const { current } = forge.workflow(adoption);
+  if (current.status === "completed") return current.result;
+  if (current.isEnded && current.error.kind === "app" && current.error.app.code === "FULL") return current.error.app.details.gramsEaten;
+  // @ts-expect-error a run is no job
+  forge.job(adoption);
+  // @ts-expect-error the handle of a run with another result
+  const other: WorkflowHandle<string> = adoption;
   return other;
 }

@@ -169,6 +169,18 @@ pub(super) async fn clip_later(ctx: &MutationContext, animal: AnimalId) -> Resul
     Ok(vec![ctx.dispatch(Clip { animal }).handle().await?])
 }
 
+/// Adopts an animal: a client follows the run by its handle.
+#[forge::mutation]
+pub(super) async fn adopt(ctx: &MutationContext, animal: AnimalId) -> Result<WorkflowHandle<Adoption>> {
+    ctx.start(Adoption { animal }).handle().await
+}
+
+#[forge::workflow]
+pub(super) async fn adoption(_ctx: &WorkflowContext, animal: AnimalId) -> Result<Weight, FeedError> {
+    let _ = animal;
+    Err(FeedError::NoAnimal)
+}
+
 #[forge::job]
 pub(super) async fn wash(_ctx: &JobContext, animal: AnimalId) -> Result<Page<Weight>, FeedError> {
     let _ = animal;
@@ -215,13 +227,14 @@ static OPEN_GATE: Registration = Registration::of::<OpenGate>();
 static HIDDEN: Registration = Registration::of::<Hidden>();
 static WASH_LATER: Registration = Registration::of::<WashLater>();
 static CLIP_LATER: Registration = Registration::of::<ClipLater>();
+static ADOPT: Registration = Registration::of::<Adopt>();
 
 /// Every handler of the zoo.
-pub(super) const ALL: [&Registration; 7] =
-    [&LIST, &ANY_ONE, &FEED, &OPEN_GATE, &HIDDEN, &WASH_LATER, &CLIP_LATER];
+pub(super) const ALL: [&Registration; 8] =
+    [&LIST, &ANY_ONE, &FEED, &OPEN_GATE, &HIDDEN, &WASH_LATER, &CLIP_LATER, &ADOPT];
 /// The same after an argument of `zoo.feed` was renamed.
-pub(super) const CHANGED: [&Registration; 7] =
-    [&LIST, &ANY_ONE, &FEED_CHANGED, &OPEN_GATE, &HIDDEN, &WASH_LATER, &CLIP_LATER];
+pub(super) const CHANGED: [&Registration; 8] =
+    [&LIST, &ANY_ONE, &FEED_CHANGED, &OPEN_GATE, &HIDDEN, &WASH_LATER, &CLIP_LATER, &ADOPT];
 
 /// What serde writes for the types of the zoo: name of the type, JSON.
 pub(super) fn samples() -> Vec<(&'static str, Value)> {

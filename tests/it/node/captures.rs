@@ -13,8 +13,17 @@ async fn captured(database: &Database) -> Vec<String> {
     database.column("select relname::text from pg_class where relkind = 'r' and forge_capture_of(oid) is not null order by relname").await
 }
 
-/// The models of the demo, and the one table of Forge's own that live queries read.
-const MODELS: [&str; 6] = ["forge_job_progress", "memberships", "notices", "projects", "tasks", "users"];
+/// The models of the demo, after the tables of Forge's own that live queries read.
+const MODELS: [&str; 8] = [
+    "forge_job_progress",
+    "forge_workflow_progress",
+    "invitations",
+    "memberships",
+    "notices",
+    "projects",
+    "tasks",
+    "users",
+];
 
 #[tokio::test]
 async fn a_start_captures_models_and_the_progress_of_jobs() {
@@ -41,7 +50,7 @@ async fn what_is_not_asked_for_is_left_alone_and_migrate_captures_too() {
         .environment("FORGE_CAPTURE__DEFAULT", "false")
         .start()
         .await;
-    assert_eq!(captured(&database).await, MODELS[..1]);
+    assert_eq!(captured(&database).await, MODELS[..2]);
     assert_eq!(quiet.stop(PATIENCE).await.code(), 0);
     let mut migrate = std::process::Command::new(Binary::Forge.path());
     let migrated = Process::spawn(migrate.args(["migrate", "--database-url", database.url(), "up"]))

@@ -59,6 +59,7 @@ mod tree;
 mod workflow_audit;
 mod workflow_events;
 mod workflow_faults;
+mod workflow_follow;
 mod workflow_kills;
 mod workflow_operations;
 mod workflow_storm;

@@ -118,6 +118,19 @@ pub(super) async fn journals_are_right(database: &Database, stopped: &[u32]) {
                 .to_owned(),
         ),
         (
+            "progress that says otherwise than its run",
+            "forge_workflow_progress known left join forge_workflow_history run on run.id = known.run_id
+             where (known.status::text, known.result::text, known.finished_at, known.failure ->> 'code')
+                 is distinct from (run.status::text, run.output::text, run.finished_at, run.error ->> 'code')"
+                .to_owned(),
+        ),
+        (
+            "followed runs without progress",
+            "forge_workflow_history run where followed and status <> 'continued'
+               and not exists (select from forge_workflow_progress known where known.run_id = run.id)"
+                .to_owned(),
+        ),
+        (
             "open steps of completed runs",
             "forge_workflow_steps step join forge_workflow_history run on run.id = step.run_id
              where run.status = 'completed' and step.finished_at is null"

@@ -31,3 +31,4 @@ mod schema;
 mod sqlstates;
 mod transaction;
 mod workflow_admin;
+mod workflow_follow;

@@ -34,6 +34,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("forge_workflow_history", "workflow"),
     ("forge_workflow_keys", "workflow"),
     ("forge_workflow_owners", "workflow"),
+    ("forge_workflow_progress", "workflow"),
     ("forge_workflow_runs", "workflow"),
     ("forge_workflow_steps", "workflow"),
 ];

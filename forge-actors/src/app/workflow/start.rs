@@ -230,10 +230,26 @@ impl<H, K: Kind> Start<'_, H, K> {
     }
 
     /// Starts, and returns a handle with which the caller follows the run: in the browser with
-    /// `useWorkflow(handle)`.
+    /// `useWorkflow(handle)`. A start that finds a run with the same id has its caller follow that one. The
+    /// handle names one logical run, also when it goes on as a new one; children have handles of their own.
+    ///
+    /// Followed runs cost a statement more at the start, and a row that is written with each change of their
+    /// status and of what they publish; others cost nothing.
     ///
     /// # Errors
     /// As for [`Ctx::start`].
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::workflow]
+    /// # pub async fn onboard(_ctx: &WorkflowContext, user: Uuid) -> Result<u32> { Ok(1) }
+    /// #[forge::mutation]
+    /// pub async fn sign_up(ctx: &MutationContext, user: Uuid) -> Result<WorkflowHandle<Onboard>> {
+    ///     ctx.start(Onboard { user }).id(("onboard", user)).handle().await
+    /// }
+    /// # fn main() {}
+    /// ```
     pub async fn handle(self) -> Result<WorkflowHandle<H>> {
         let followed = self.change(|run| {
             run.followed = true;
@@ -326,13 +342,13 @@ async fn insert(ctx: &MutationContext, run: &NewRun) -> Result<StartOutcome> {
 }
 
 /// Starts a run from a call that has no transaction: with the runs of other calls in one statement, or with a
-/// mutation when it has an id.
+/// mutation when one row is not enough.
 async fn start_alone<K>(ctx: &Ctx<K>, run: NewRun) -> Result<StartOutcome>
 where
     K: Kind,
     Mutation: CallableFrom<K>,
 {
-    if run.key.is_none() && run.signal.is_none() {
+    if run.key.is_none() && run.signal.is_none() && !run.followed {
         let (identity, trace) = origin(ctx, ctx.identity())?;
         let workflows = &ctx.scope.shared.services.workflows;
         if let Some(outcome) = workflows.insert_alone(&run, identity, trace).await? {

@@ -152,7 +152,7 @@ pub trait StartRun: Send + Sync + 'static {
 
     /// Inserts a run outside of the transactions of calls, and wakes the nodes that run workflows. Runs that
     /// are started at the same time share a statement and a commit. `None` for a run with an id of the
-    /// application, and while the database is away: nothing was tried.
+    /// application or a follower, and while the database is away: nothing was tried.
     ///
     /// # Errors
     /// `OUTCOME_UNKNOWN` when the connection broke before the answer came: the run may exist.

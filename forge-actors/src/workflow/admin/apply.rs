@@ -16,7 +16,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 
 /// The code of the failure of a run that a person has terminated.
-const TERMINATED: &str = "TERMINATED";
+pub(in crate::workflow) const TERMINATED: &str = "TERMINATED";
 
 /// What is done to runs, by whom and why.
 #[derive(Debug, Clone, Copy)]

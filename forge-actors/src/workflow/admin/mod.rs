@@ -18,6 +18,7 @@ mod status;
 mod totals;
 
 pub use action::WorkflowAction;
+pub(super) use apply::TERMINATED;
 pub use apply::{ChangedRuns, RunChange, apply, skip_compensation};
 pub use bulk::{WorkflowBulk, WorkflowBulkBatch, WorkflowBulkCounts, bulk_batch};
 pub use filter::{WorkflowAttribute, WorkflowFilter, WorkflowSearch};
@@ -25,6 +26,7 @@ pub use find::{WorkflowSteps, find, find_step, list_steps};
 pub use list::{WorkflowPage, WorkflowVersion, list};
 pub use matches::{WorkflowMatches, count_matches};
 pub use rewind::{ForkedRun, fork, retry_from};
+pub(super) use rows::status as status_of;
 pub use rows::{
     WorkflowAttempt, WorkflowChild, WorkflowDetail, WorkflowFailure, WorkflowRequest, WorkflowRow,
     WorkflowStep, WorkflowWait,

@@ -245,7 +245,7 @@ impl WorkflowStep {
 }
 
 /// Reads the status of a run.
-pub(super) fn status(row: &PgRow) -> sqlx::Result<WorkflowStatus> {
+pub(in crate::workflow) fn status(row: &PgRow) -> sqlx::Result<WorkflowStatus> {
     let label: &str = row.try_get("status")?;
     WorkflowStatus::parse(label).ok_or_else(|| unknown("status of a run", label))
 }

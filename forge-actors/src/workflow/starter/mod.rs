@@ -88,7 +88,7 @@ impl StartRun for WorkflowStarter {
         trace: String,
     ) -> BoxFuture<'a, Result<Option<StartOutcome>>> {
         Box::pin(async move {
-            if run.key.is_some() || !self.database.state().borrow().is_up() {
+            if run.key.is_some() || run.followed || !self.database.state().borrow().is_up() {
                 return Ok(None);
             }
             self.starts.submit(StartedRun { run: run.clone(), identity, trace }).await?;

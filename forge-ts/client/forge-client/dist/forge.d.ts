@@ -12,6 +12,7 @@ import type { AnyRef, MutationRef, Params, QueryRef } from "./ref.js";
 import { type Result } from "./result.js";
 import type { Store } from "./store.js";
 import { type GetToken } from "./tokens.js";
+import { type WorkflowHandle, type WorkflowWatch } from "./workflows.js";
 export interface ForgeOptions {
     /** Address of the node, relative to the page: `"/"` when the node serves the page. */
     url: string | URL;
@@ -36,6 +37,8 @@ export interface Forge {
     watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
     /** A job that this client has dispatched, which is followed while the watch has a listener. */
     job<Output, AppError>(handle: JobHandle<Output, AppError>): JobWatch<Output, AppError>;
+    /** A run of a workflow that this client has started, which is followed while the watch has a listener. */
+    workflow<Output, AppError>(handle: WorkflowHandle<Output, AppError>): WorkflowWatch<Output, AppError>;
     readonly connection: Store<Connection>;
     /** Grows whenever all data are dropped because another user signed in or the user signed out. */
     readonly sessionEpoch: number;

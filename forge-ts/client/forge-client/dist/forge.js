@@ -4,14 +4,16 @@
  * The first `watch` or `mutate` opens the connection. A mutation waits while there is no connection and is sent again when the connection
  * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
+import { watchFollowed } from "./followed.js";
 import { Http } from "./http.js";
-import { cancelMyJob, jobStatus, watchJob } from "./jobs.js";
+import { cancelMyJob, jobStatus, NO_JOB } from "./jobs.js";
 import { Link } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { Queries } from "./queries.js";
 import { failure } from "./result.js";
 import { Tokens } from "./tokens.js";
 import { trace } from "./random.js";
+import { cancelMyWorkflow, NO_RUN, workflowStatus } from "./workflows.js";
 const LINGER_MS = 5_000;
 export function createForge(options) {
     const base = new URL(options.url, globalThis.location?.href);
@@ -65,6 +67,10 @@ export function createForge(options) {
         ok: false,
         error: failure(ref.codes, { code: "CANCELLED", message: "the client is closed" }, trace().id),
     });
+    const follow = (handle, status, none, cancel) => {
+        const end = () => (closed ? Promise.resolve(cancelled(cancel)) : outbox.add(cancel.name, [], { id: handle }, undefined));
+        return watchFollowed(queries.watch(status, { id: handle }), none, end);
+    };
     // References carry the types of arguments, results and errors for callers; the implementation treats all of them as unknown.
     return {
         call: (ref, args, call = {}) => (closed ? Promise.resolve(cancelled(ref)) : http.call(ref, args, call)),
@@ -73,11 +79,8 @@ export function createForge(options) {
             return (closed ? Promise.resolve(cancelled(ref)) : outbox.add(ref.name, ref.codes, args, update));
         },
         watch: (ref, args) => queries.watch(ref, args),
-        job: (handle) => {
-            const watch = queries.watch(jobStatus, { id: handle });
-            const cancel = () => (closed ? Promise.resolve(cancelled(cancelMyJob)) : outbox.add(cancelMyJob.name, [], { id: handle }, undefined));
-            return watchJob(watch, cancel);
-        },
+        job: (handle) => follow(handle, jobStatus, NO_JOB, cancelMyJob),
+        workflow: (handle) => follow(handle, workflowStatus, NO_RUN, cancelMyWorkflow),
         connection: link,
         get sessionEpoch() {
             return queries.sessionEpoch;

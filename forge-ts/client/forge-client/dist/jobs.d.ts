@@ -2,9 +2,8 @@
  * Jobs: a handle names a job that this client has dispatched, and carries the types of what comes of it. Following the job is a live query
  * of the node's own function `forge.jobStatus`; its result becomes a `JobState`.
  */
-import type { LiveState, Watch } from "./queries.js";
-import { type Failure, type Result } from "./result.js";
-import type { Store } from "./store.js";
+import type { FollowedWatch, WireFailure } from "./followed.js";
+import type { Failure } from "./result.js";
 declare const outcome: unique symbol;
 /** A job that a mutation or an action has dispatched: its id, with the types of the job's result and of its handler's own errors. */
 export type JobHandle<Output, AppError = never> = string & {
@@ -22,12 +21,7 @@ export interface FollowedJob {
     progress: number | null;
     message: string | null;
     result: unknown;
-    failure: {
-        code: string;
-        message: string;
-        details: unknown;
-        isOwn: boolean;
-    } | null;
+    failure: WireFailure | null;
     createdAt: string;
     finishedAt: string | null;
 }
@@ -83,21 +77,22 @@ export type JobState<Output, AppError = never> = (NoFacts & {
     readonly error: Failure<AppError>;
     readonly isEnded: true;
 });
-/** A job: `current` follows it while the watch has a listener. */
-export interface JobWatch<Output, AppError = never> extends Store<JobState<Output, AppError>> {
-    /** Ends the job, unless it has ended. One that runs is cut within seconds. */
-    cancel(): Promise<Result<void>>;
-    /** Asks again after the status `unknown`. */
-    retry(): void;
-}
+/** A job: `current` follows it while the watch has a listener. A job that runs is cut within seconds of `cancel`. */
+export type JobWatch<Output, AppError = never> = FollowedWatch<JobState<Output, AppError>>;
 export declare const jobStatus: import("./ref.js").QueryRef<{
     id: string;
 }, FollowedJob, never>;
 export declare const cancelMyJob: import("./ref.js").MutationRef<{
     id: string;
 }, FollowedJob, never>;
-/** The state of a job, from the state of its live query. */
-export declare function jobState(live: LiveState<FollowedJob>): JobState<unknown, unknown>;
-/** Follows a job by its live query. */
-export declare function watchJob(watch: Watch<FollowedJob>, cancel: () => Promise<Result<FollowedJob>>): JobWatch<unknown, unknown>;
+/** What is known of a job before the node has answered. */
+export declare const NO_JOB: {
+    attempt: number;
+    attemptsMax: number;
+    progress: null;
+    message: null;
+    runAt: null;
+    createdAt: null;
+    finishedAt: null;
+};
 export {};

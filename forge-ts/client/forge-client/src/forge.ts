@@ -5,9 +5,10 @@
  * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
 
+import { watchFollowed, type Followed } from "./followed.js";
 import type { ServerFrame } from "./frames.js";
 import { Http, type AnyRequest, type CallOptions } from "./http.js";
-import { cancelMyJob, jobStatus, watchJob, type FollowedJob, type JobHandle, type JobWatch } from "./jobs.js";
+import { cancelMyJob, jobStatus, NO_JOB, type JobHandle, type JobWatch } from "./jobs.js";
 import { Link, type Connection, type ConnectionListener } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { Queries, type LocalStore, type Watch } from "./queries.js";
@@ -16,6 +17,7 @@ import { failure, type Result } from "./result.js";
 import type { Store } from "./store.js";
 import { Tokens, type GetToken } from "./tokens.js";
 import { trace } from "./random.js";
+import { cancelMyWorkflow, NO_RUN, workflowStatus, type WorkflowHandle, type WorkflowWatch } from "./workflows.js";
 
 export interface ForgeOptions {
   /** Address of the node, relative to the page: `"/"` when the node serves the page. */
@@ -49,6 +51,8 @@ export interface Forge {
   watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
   /** A job that this client has dispatched, which is followed while the watch has a listener. */
   job<Output, AppError>(handle: JobHandle<Output, AppError>): JobWatch<Output, AppError>;
+  /** A run of a workflow that this client has started, which is followed while the watch has a listener. */
+  workflow<Output, AppError>(handle: WorkflowHandle<Output, AppError>): WorkflowWatch<Output, AppError>;
   readonly connection: Store<Connection>;
   /** Grows whenever all data are dropped because another user signed in or the user signed out. */
   readonly sessionEpoch: number;
@@ -113,6 +117,11 @@ export function createForge(options: ForgeOptions): Forge {
     error: failure(ref.codes, { code: "CANCELLED", message: "the client is closed" }, trace().id),
   });
 
+  const follow = (handle: string, status: QueryRef<{ id: string }, Followed>, none: object, cancel: AnyRequest) => {
+    const end = () => (closed ? Promise.resolve(cancelled(cancel)) : outbox.add(cancel.name, [], { id: handle }, undefined));
+    return watchFollowed(queries.watch(status, { id: handle }) as Watch<Followed>, none, end as () => Promise<Result<Followed>>) as never;
+  };
+
   // References carry the types of arguments, results and errors for callers; the implementation treats all of them as unknown.
   return {
     call: (ref: AnyRequest, args?: unknown, call: CallOptions = {}) =>
@@ -122,11 +131,8 @@ export function createForge(options: ForgeOptions): Forge {
       return (closed ? Promise.resolve(cancelled(ref)) : outbox.add(ref.name, ref.codes, args, update)) as Promise<never>;
     },
     watch: (ref: QueryRef<never, unknown, unknown>, args?: unknown) => queries.watch(ref, args) as Watch<never, never>,
-    job: (handle: string) => {
-      const watch = queries.watch(jobStatus, { id: handle }) as Watch<FollowedJob>;
-      const cancel = () => (closed ? Promise.resolve(cancelled(cancelMyJob)) : outbox.add(cancelMyJob.name, [], { id: handle }, undefined));
-      return watchJob(watch, cancel as () => Promise<Result<FollowedJob>>) as JobWatch<never, never>;
-    },
+    job: (handle: string) => follow(handle, jobStatus, NO_JOB, cancelMyJob),
+    workflow: (handle: string) => follow(handle, workflowStatus, NO_RUN, cancelMyWorkflow),
     connection: link,
     get sessionEpoch() {
       return queries.sessionEpoch;

@@ -1,5 +1,6 @@
 export { createForge, type Forge, type ForgeOptions, type MutateOptions } from "./forge.js";
 export type { CallOptions } from "./http.js";
+export type { FollowedWatch } from "./followed.js";
 export type { FollowedJob, JobHandle, JobState, JobWatch } from "./jobs.js";
 export type { Connection, ConnectionState } from "./link.js";
 export { isTemporary, type LiveState, type LocalStore, type Watch } from "./queries.js";
@@ -7,3 +8,4 @@ export { action, mutation, query, type ActionRef, type AnyRef, type MutationRef,
 export { ForgeError, unwrap, type Failure, type Result, type SystemCode, type SystemError } from "./result.js";
 export type { Store } from "./store.js";
 export type { GetToken } from "./tokens.js";
+export type { FollowedWorkflow, WorkflowHandle, WorkflowState, WorkflowWatch } from "./workflows.js";

@@ -3,10 +3,9 @@
  * of the node's own function `forge.jobStatus`; its result becomes a `JobState`.
  */
 
-import type { LiveState, Watch } from "./queries.js";
+import type { FollowedWatch, WireFailure } from "./followed.js";
 import { mutation, query } from "./ref.js";
-import { failure, type Failure, type Result } from "./result.js";
-import type { Store } from "./store.js";
+import type { Failure } from "./result.js";
 
 declare const outcome: unique symbol;
 
@@ -27,7 +26,7 @@ export interface FollowedJob {
   progress: number | null;
   message: string | null;
   result: unknown;
-  failure: { code: string; message: string; details: unknown; isOwn: boolean } | null;
+  failure: WireFailure | null;
   createdAt: string;
   finishedAt: string | null;
 }
@@ -79,81 +78,11 @@ export type JobState<Output, AppError = never> =
       readonly isEnded: true;
     });
 
-/** A job: `current` follows it while the watch has a listener. */
-export interface JobWatch<Output, AppError = never> extends Store<JobState<Output, AppError>> {
-  /** Ends the job, unless it has ended. One that runs is cut within seconds. */
-  cancel(): Promise<Result<void>>;
-  /** Asks again after the status `unknown`. */
-  retry(): void;
-}
+/** A job: `current` follows it while the watch has a listener. A job that runs is cut within seconds of `cancel`. */
+export type JobWatch<Output, AppError = never> = FollowedWatch<JobState<Output, AppError>>;
 
 export const jobStatus = query<{ id: string }, FollowedJob>("forge.jobStatus");
 export const cancelMyJob = mutation<{ id: string }, FollowedJob>("forge.cancelMyJob");
 
-const NO_FACTS: NoFacts = {
-  attempt: 0,
-  attemptsMax: 0,
-  progress: null,
-  message: null,
-  runAt: null,
-  createdAt: null,
-  finishedAt: null,
-  isStale: false,
-  result: undefined,
-};
-
-const date = (text: string | null): Date | null => (text === null ? null : new Date(text));
-
-/** The state of a job, from the state of its live query. */
-export function jobState(live: LiveState<FollowedJob>): JobState<unknown, unknown> {
-  const { data } = live;
-  if (!data) {
-    return live.error
-      ? { ...NO_FACTS, status: "unknown", error: live.error, isEnded: false }
-      : { ...NO_FACTS, status: "loading", error: undefined, isEnded: false };
-  }
-  const facts: JobFacts = {
-    attempt: data.attempt,
-    attemptsMax: data.attemptsMax,
-    progress: data.progress,
-    message: data.message,
-    runAt: date(data.runAt),
-    createdAt: new Date(data.createdAt),
-    finishedAt: date(data.finishedAt),
-    isStale: live.isStale,
-  };
-  switch (data.status) {
-    case "completed":
-      return { ...facts, status: data.status, result: data.result, error: undefined, isEnded: true };
-    case "failed":
-    case "dead_letter":
-    case "cancelled": {
-      const wire = data.failure ?? { code: "INTERNAL", message: "the job failed", details: null, isOwn: false };
-      // Attempts are logged under the id of their job.
-      const error = failure<unknown>(wire.isOwn ? [wire.code] : [], wire, data.id);
-      return { ...facts, status: data.status, result: undefined, error, isEnded: true };
-    }
-    default:
-      return { ...facts, status: data.status, result: undefined, error: undefined, isEnded: false };
-  }
-}
-
-/** Follows a job by its live query. */
-export function watchJob(watch: Watch<FollowedJob>, cancel: () => Promise<Result<FollowedJob>>): JobWatch<unknown, unknown> {
-  let seen: LiveState<FollowedJob> | undefined;
-  let state: JobState<unknown, unknown> | undefined;
-  return {
-    get current() {
-      const live = watch.current;
-      if (!state || live !== seen) state = jobState(live);
-      seen = live;
-      return state;
-    },
-    subscribe: (listener) => watch.subscribe(listener),
-    retry: () => watch.retry(),
-    cancel: async () => {
-      const result = await cancel();
-      return result.ok ? { ok: true, data: undefined } : result;
-    },
-  };
-}
+/** What is known of a job before the node has answered. */
+export const NO_JOB = { attempt: 0, attemptsMax: 0, progress: null, message: null, runAt: null, createdAt: null, finishedAt: null };

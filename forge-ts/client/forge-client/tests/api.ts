@@ -1,6 +1,6 @@
 /** The API of a task application, as `forge-node generate` writes it. */
 
-import { action, mutation, query, type JobHandle } from "../src/index.js";
+import { action, mutation, query, type JobHandle, type WorkflowHandle } from "../src/index.js";
 
 export interface Task {
   id: string;
@@ -20,6 +20,7 @@ export const api = {
     create: mutation<{ project: string; title: string }, Task, TaskError>("tasks.create", ["LIMIT_REACHED", "TASK_NOT_FOUND"]),
     clear: mutation<Record<string, never>, null, never>("tasks.clear"),
     export: mutation<{ project: string }, JobHandle<{ url: string }, TaskError>, never>("tasks.export"),
+    archive: mutation<{ project: string }, WorkflowHandle<{ tasks: number }, TaskError>, never>("tasks.archive"),
     ping: action<Record<string, never>, null, never>("tasks.ping"),
   },
 } as const;

@@ -59,6 +59,37 @@ export function live(forge: Forge): number | string {
   return current.data.length;
 }
 
+export async function runs(forge: Forge): Promise<number | string> {
+  const handle = unwrap(await forge.mutate(api.tasks.archive, { project: "p" }));
+  const run = forge.workflow(handle);
+  const { current } = run;
+  holds<Equal<typeof current.published, unknown>>();
+  // @ts-expect-error it may not have ended
+  current.result.tasks;
+  // @ts-expect-error a plain text is no handle
+  forge.workflow("0193a5b0-0000-7000-8000-000000000000");
+  // @ts-expect-error a run is no job
+  forge.job(handle);
+  const cancelled = await run.cancel();
+  holds<Equal<typeof cancelled, Result<void>>>();
+  switch (current.status) {
+    case "completed":
+      return current.result.tasks;
+    case "failed":
+    case "cancelled":
+    case "terminated":
+      if (current.error.kind === "app" && current.error.app.code === "LIMIT_REACHED") return current.error.app.details.max;
+      return current.createdAt.toISOString();
+    case "loading":
+      return current.status;
+    case "unknown":
+      return current.error.system.code;
+    default:
+      holds<Equal<typeof current.error, undefined>>();
+      return current.dueAt?.toISOString() ?? current.status;
+  }
+}
+
 export async function jobs(forge: Forge): Promise<number | string> {
   const handle = unwrap(await forge.mutate(api.tasks.export, { project: "p" }));
   const job = forge.job(handle);

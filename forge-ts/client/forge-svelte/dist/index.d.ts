@@ -4,3 +4,4 @@ export { default as ConnectionBadge } from "./ConnectionBadge.svelte";
 export { getForge, setForge } from "./context.js";
 export { useJob, type LiveJob, type OptionalJob } from "./job.svelte.js";
 export { useLive, type Live, type LiveOptions, type SkippableLive } from "./live.svelte.js";
+export { useWorkflow, type LiveWorkflow, type OptionalWorkflow } from "./workflow.svelte.js";

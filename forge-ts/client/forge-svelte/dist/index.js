@@ -4,3 +4,4 @@ export { default as ConnectionBadge } from "./ConnectionBadge.svelte";
 export { getForge, setForge } from "./context.js";
 export { useJob } from "./job.svelte.js";
 export { useLive } from "./live.svelte.js";
+export { useWorkflow } from "./workflow.svelte.js";

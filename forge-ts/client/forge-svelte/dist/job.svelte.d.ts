@@ -1,16 +1,16 @@
 /** The hook that gives components the state of a job. */
-import type { JobHandle, JobState, JobWatch } from "@forge/client";
+import type { JobHandle, JobState } from "@forge/client";
+import { type FollowedCalls } from "./followed.svelte.js";
 /** What is known of a job before there is one: as little as while it loads. */
 type NoJob = Omit<Extract<JobState<never>, {
     status: "loading";
 }>, "status"> & {
     readonly status: "none";
 };
-type JobCalls = Pick<JobWatch<unknown>, "cancel" | "retry">;
 /** A job. Its properties are getters: a destructured property does not follow changes. */
-export type LiveJob<Output, AppError = never> = JobState<Output, AppError> & JobCalls;
+export type LiveJob<Output, AppError = never> = JobState<Output, AppError> & FollowedCalls;
 /** A job that there may not be yet; without one the status is `none`. */
-export type OptionalJob<Output, AppError = never> = (JobState<Output, AppError> | NoJob) & JobCalls;
+export type OptionalJob<Output, AppError = never> = (JobState<Output, AppError> | NoJob) & FollowedCalls;
 /**
  * Returns how far a job is, which follows it while the component is mounted.
  *

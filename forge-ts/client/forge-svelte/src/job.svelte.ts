@@ -1,17 +1,15 @@
 /** The hook that gives components the state of a job. */
 
-import type { JobHandle, JobState, JobWatch } from "@forge/client";
-import { createSubscriber } from "svelte/reactivity";
-import { getForge } from "./context.js";
+import type { JobHandle, JobState } from "@forge/client";
+import { useFollowed, type FollowedCalls } from "./followed.svelte.js";
 
 /** What is known of a job before there is one: as little as while it loads. */
 type NoJob = Omit<Extract<JobState<never>, { status: "loading" }>, "status"> & { readonly status: "none" };
-type JobCalls = Pick<JobWatch<unknown>, "cancel" | "retry">;
 
 /** A job. Its properties are getters: a destructured property does not follow changes. */
-export type LiveJob<Output, AppError = never> = JobState<Output, AppError> & JobCalls;
+export type LiveJob<Output, AppError = never> = JobState<Output, AppError> & FollowedCalls;
 /** A job that there may not be yet; without one the status is `none`. */
-export type OptionalJob<Output, AppError = never> = (JobState<Output, AppError> | NoJob) & JobCalls;
+export type OptionalJob<Output, AppError = never> = (JobState<Output, AppError> | NoJob) & FollowedCalls;
 
 const NONE: NoJob = {
   status: "none",
@@ -39,59 +37,5 @@ export function useJob<Output, AppError>(handle: () => JobHandle<Output, AppErro
 export function useJob<Output, AppError>(
   handle: JobHandle<Output, AppError> | (() => JobHandle<Output, AppError> | undefined),
 ): OptionalJob<Output, AppError> {
-  const forge = getForge();
-  const watch: JobWatch<Output, AppError> | undefined = $derived.by(() => {
-    const now = typeof handle === "function" ? handle() : handle;
-    return now === undefined ? undefined : forge.job(now);
-  });
-  const track = $derived.by(() => {
-    const now = watch;
-    return now && createSubscriber((update) => now.subscribe(update));
-  });
-  const state = (): JobState<Output, AppError> | NoJob => {
-    track?.();
-    return watch?.current ?? NONE;
-  };
-  const job = {
-    get status() {
-      return state().status;
-    },
-    get attempt() {
-      return state().attempt;
-    },
-    get attemptsMax() {
-      return state().attemptsMax;
-    },
-    get progress() {
-      return state().progress;
-    },
-    get message() {
-      return state().message;
-    },
-    get runAt() {
-      return state().runAt;
-    },
-    get createdAt() {
-      return state().createdAt;
-    },
-    get finishedAt() {
-      return state().finishedAt;
-    },
-    get isStale() {
-      return state().isStale;
-    },
-    get isEnded() {
-      return state().isEnded;
-    },
-    get result() {
-      return state().result;
-    },
-    get error() {
-      return state().error;
-    },
-    cancel: async () => watch?.cancel() ?? ({ ok: true, data: undefined } as const),
-    retry: () => watch?.retry(),
-  };
-  // Each getter reads the same state, so together they are one of its variants.
-  return job as OptionalJob<Output, AppError>;
+  return useFollowed<JobHandle<Output, AppError>, JobState<Output, AppError>, NoJob>(handle, (forge, now) => forge.job(now), NONE);
 }

@@ -2,12 +2,13 @@ import { cleanup, render, screen } from "@testing-library/svelte";
 import { flushSync } from "svelte";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import type { JobHandle } from "@forge/client";
+import type { JobHandle, WorkflowHandle } from "@forge/client";
 import { FakeNode, settled } from "../../forge-client/tests/node.js";
 import { api } from "../../forge-client/tests/api.js";
 import Board from "./Board.svelte";
 import Counter from "./Counter.svelte";
 import Job from "./Job.svelte";
+import Workflow from "./Workflow.svelte";
 import { reactive } from "./reactive.svelte.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -83,6 +84,31 @@ test("a job shows its progress and its result, and nothing before there is one",
   socket.result("forge.jobStatus", { ...known, status: "completed", progress: 1, message: null, result: 42 });
   await settle();
   expect(text("job")).toBe("completed 42");
+});
+
+test("a run shows what it has published and its result, and nothing before there is one", async () => {
+  const node = new FakeNode();
+  const socket = await node.live();
+  const view = reactive({ handle: undefined as WorkflowHandle<number> | undefined });
+  render(Workflow, { forge: node.forge, view });
+  const settle = async () => {
+    flushSync();
+    await settled();
+    flushSync();
+  };
+  await settle();
+  expect(text("run")).toBe("none");
+  expect(socket.of("sub")).toEqual([]);
+  view.handle = "0193a5b0-0000-7000-8000-000000000000" as WorkflowHandle<number>;
+  await settle();
+  expect(text("run")).toBe("loading");
+  const known = { id: view.handle, run: view.handle, dueAt: null, failure: null, createdAt: "2026-01-01T00:00:00Z", finishedAt: null };
+  socket.result("forge.workflowStatus", { ...known, status: "waiting", published: "half", result: null });
+  await settle();
+  expect(text("run")).toBe("waiting half");
+  socket.result("forge.workflowStatus", { ...known, status: "completed", published: "half", result: 42 });
+  await settle();
+  expect(text("run")).toBe("completed 42");
 });
 
 test("keepPrevious shows the former result as stale, but never the result of another user", async () => {
