@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tests/it/node/stage.rs", "the pace of writers while the node refuses them"),
     ("tests/it/node/strangers.rs", "the pace of hostile clients"),
     ("tests/it/testing/workflows.rs", "durable sleeps of workflows, whose days the tests let pass"),
+    ("tests/it/workflow/bounds.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/workflow/samples.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/workflow/versioned.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/node/workflow_faults.rs", "faults that last longer than a lease"),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 
 mod admission;
+mod bounds;
 mod groups;
 mod operating;
 mod sagas;
