@@ -5,6 +5,7 @@
 
 mod admission;
 mod bounds;
+mod divergence;
 mod groups;
 mod operating;
 mod sagas;
