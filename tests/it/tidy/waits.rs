@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tests/it/node/slow_clients.rs", "the pace of slow readers"),
     ("tests/it/node/stage.rs", "the pace of writers while the node refuses them"),
     ("tests/it/node/strangers.rs", "the pace of hostile clients"),
+    ("tests/it/testing/histories.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/testing/workflows.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/workflow/bounds.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/workflow/samples.rs", "durable sleeps of workflows, whose days the tests let pass"),
