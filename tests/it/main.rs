@@ -3,6 +3,7 @@
 mod attributes;
 mod function;
 mod generate;
+mod guide;
 mod harness;
 mod mistakes;
 mod model;

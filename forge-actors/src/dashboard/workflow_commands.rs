@@ -65,8 +65,8 @@ pub async fn signal_workflow(
 }
 
 /// Asks a run to take back what it has completed, and to end. Its children that end with it are asked too
-/// when it has ended. The code of a run that has diverged does not know what to take back: such a run
-/// diverges again, unless other code runs it.
+/// when it has ended. Only code that fits the journal of a run knows what to take back: one that has diverged
+/// is tried once more, and stays parked with this request where its code still does not fit.
 #[forge_app_macros::mutation(name = "forge.cancelWorkflow", role = "admin")]
 pub async fn cancel_workflow(ctx: &MutationContext, id: RunId) -> Result<WorkflowChange> {
     act(ctx, WorkflowAction::Cancel, id, None).await
@@ -205,6 +205,11 @@ fn outcome(action: WorkflowAction, run: &WorkflowRow) -> &'static str {
     match (action, run.status) {
         (WorkflowAction::Cancel, WorkflowStatus::Running) => {
             "the node that executes the run stops it, and compensates what it has completed"
+        }
+        // Only a run that had diverged is due with an error, before it is compensated.
+        (WorkflowAction::Cancel, WorkflowStatus::Ready) if run.error.is_some() => {
+            "the run had diverged: code that fits its journal compensates what it has completed; where none \
+             does, it is parked again, and only a termination ends it"
         }
         (WorkflowAction::Cancel, _) => "the next node that takes the run compensates what it has completed",
         (WorkflowAction::Terminate, _) => "the run has ended as it was; nothing is compensated",

@@ -1,6 +1,6 @@
-//! `forge.workflows`, `forge.workflowTotals`, `forge.workflow`, `forge.workflowSteps`, `forge.workflowStep`:
-//! the runs of the whole database, whether they have ended or not. What is done to them is in
-//! `workflow_commands.rs`.
+//! `forge.workflows`, `forge.workflowTotals`, `forge.workflow`, `forge.workflowSteps`, `forge.workflowStep`,
+//! `forge.workflowHistory`: the runs of the whole database, whether they have ended or not. What is done to
+//! them is in `workflow_commands.rs`.
 
 use crate::app::kind::Kind;
 use crate::app::secret::names_only;
@@ -11,8 +11,8 @@ use crate::app::{Ctx, QueryContext, Result};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 use crate::workflow::admin::{
-    self, WorkflowDetail, WorkflowFilter, WorkflowPage, WorkflowRow, WorkflowSearch, WorkflowStep,
-    WorkflowSteps, WorkflowTotals, WorkflowVersion,
+    self, HistoryRun, WorkflowDetail, WorkflowFilter, WorkflowHistoryPart, WorkflowPage, WorkflowRow,
+    WorkflowSearch, WorkflowStep, WorkflowSteps, WorkflowTotals, WorkflowVersion,
 };
 
 /// Rows of one answer at most.
@@ -92,11 +92,55 @@ fn without_code(rows: &[WorkflowRow], known: impl Fn(&str) -> Vec<u32>) -> Vec<W
     versions.into_iter().map(version).collect()
 }
 
-/// Leaves secrets out of what a step was called with and has returned. The journal does not know the types of
-/// a step: where it holds secrets, only names are left, as of what a migration has written.
+/// A part of the history of a run, for a test that replays it: the run, and the steps behind the position
+/// `after`, or the first ones. `next` goes on, and is null behind the last step. Secrets are left out as in
+/// `forge.workflow`, and so are the claims of the identity that the run has.
+#[forge_app_macros::query(name = "forge.workflowHistory", role = "admin", snapshot)]
+pub async fn export_workflow_history(
+    ctx: &QueryContext,
+    id: RunId,
+    after: Option<String>,
+) -> Result<WorkflowHistoryPart> {
+    let found = admin::history_part(ctx.db(), id, after.as_deref()).await?;
+    let mut part = found.ok_or_else(|| missing(id))?;
+    let HistoryRun { workflow, input, output, is_input_redacted, is_output_redacted, .. } = &mut part.run;
+    *is_input_redacted = rewrite(input, |input| ctx.shown_arguments(workflow, input));
+    if let Some(output) = output {
+        *is_output_redacted = rewrite(output, |output| ctx.shown_result(workflow, output));
+    }
+    for step in &mut part.steps {
+        if !holds_secrets(step.kind, step.form().unwrap_or(UNCHECKED_SHAPE)) {
+            continue;
+        }
+        if let Some(output) = &mut step.output {
+            step.is_redacted = rewrite(output, names_only);
+        }
+        if let Some(error) = &mut step.error {
+            error.details = None;
+        }
+    }
+    Ok(part)
+}
+
+/// Writes a text anew. True when it has changed.
+fn rewrite(text: &mut String, shown: impl FnOnce(&str) -> String) -> bool {
+    let shown = shown(text);
+    let is_changed = *text != shown;
+    *text = shown;
+    is_changed
+}
+
+/// Whether the arguments or the result of a step may hold secrets. The journal does not know their types:
+/// what a migration has written may hold some.
+fn holds_secrets(kind: StepKind, shape: u64) -> bool {
+    let executes = matches!(kind, StepKind::Call | StepKind::Closure | StepKind::Transaction);
+    has_secrets(shape) || (executes && shape == UNCHECKED_SHAPE)
+}
+
+/// Leaves secrets out of what a step was called with and has returned. Where it holds some, only names are
+/// left.
 fn hide_secrets<K: Kind>(ctx: &Ctx<K>, step: &mut WorkflowStep) {
-    let executes = matches!(step.kind, StepKind::Call | StepKind::Closure | StepKind::Transaction);
-    let is_secret = has_secrets(step.shape()) || (executes && step.shape() == UNCHECKED_SHAPE);
+    let is_secret = holds_secrets(step.kind, step.shape());
     if matches!(step.kind, StepKind::Child | StepKind::Job) {
         step.input = step.input.take().map(|input| ctx.shown_arguments(&step.name, &input));
     } else if is_secret {

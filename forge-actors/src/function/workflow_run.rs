@@ -91,6 +91,7 @@ async fn execute(
         match polled {
             // Code that differs from the journal neither ends nor goes on.
             _ if run.has_diverged() => Poll::Ready(Err(Fault::suspended())),
+            Poll::Pending if let Some(fault) = run.take_failure() => Poll::Ready(Err(fault)),
             Poll::Pending if run.is_idle() => {
                 run.leave();
                 Poll::Ready(Err(Fault::suspended()))

@@ -238,7 +238,8 @@ impl ActiveActivation {
                 self.compensate(invocation, EndStatus::Failed, Some(JobFailure::json_of(&fault)?)).await
             }
             FunctionEnd::InvalidArguments(fault) => {
-                let text = format!("the arguments do not fit this version: {}", fault.message());
+                let asked = RunRequest::when_diverged(self.asked());
+                let text = format!("the arguments do not fit this version: {}{asked}", fault.message());
                 let error = JobFailure::json_of(&Fault::new(Code::Conflict, text))?;
                 self.leave("diverged", &self.run.progress(false), Some(error), false).await;
                 Ok(())
@@ -322,7 +323,8 @@ impl ActiveActivation {
             "the code does not fit the journal of the run; it is parked"
         );
         signals::diverged(&self.claimed.workflow);
-        let fault = Fault::new(Code::Conflict, divergence.to_string())
+        let text = format!("{divergence}{}", RunRequest::when_diverged(self.asked()));
+        let fault = Fault::new(Code::Conflict, text)
             .with_details(serde_json::to_value(divergence).map_err(Fault::internal)?);
         self.leave("diverged", progress, Some(JobFailure::json_of(&fault)?), false).await;
         Ok(())
@@ -427,6 +429,14 @@ impl ActiveActivation {
         answers_request: bool,
     ) {
         leave(&self.shared, &self.claimed, status, Some(progress), error, answers_request).await;
+    }
+
+    /// What a person has asked of the run.
+    fn asked(&self) -> Option<RunRequest> {
+        match *self.stop.borrow() {
+            Some(StopReason::Requested(request)) => Some(request),
+            _ => None,
+        }
     }
 
     /// Stops the run when its time limit passes.

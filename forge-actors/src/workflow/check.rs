@@ -1,37 +1,24 @@
 //! Compares the code of a binary with the runs that have not ended, before the binary is deployed: nothing is
 //! executed, and nothing is written.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::activation::{RunCode, code_of};
-use super::check_store::CheckedRun;
-use super::paths::WORKFLOWS;
+use super::replay::{Replayed, ReplayedRun, replay};
 use super::store::WorkflowStore;
-use crate::app::workflow::ActiveRun;
-use crate::app::workflow::migration::JournalContents;
-use crate::app::workflow_run::journal::{JournalEntry, position_parts};
-use crate::app::workflow_run::store::ActivationStart;
 use crate::db::database::Database;
 use crate::db::handle::Db;
-use crate::function::{FunctionEnd, Functions};
+use crate::function::Functions;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{RequestId, RunId};
-use crate::kernel::invocation::{Caller, Identity, Invocation};
-use crate::kernel::time::{Timestamp, secs};
-use crate::kernel::trace::TraceContext;
+use crate::kernel::ids::RunId;
+use crate::kernel::time::Timestamp;
 
 /// Runs of one version whose journals are compared, the newest ones.
 const RUNS_MAX: usize = 1_000;
 /// Runs whose journals are in memory at the same time.
 const BATCH_MAX: usize = 20;
-/// A function that has not come to the end of its journal within this time waits for something that is no
-/// step.
-const RUN_MAX: Duration = secs(10);
 
 /// What a binary is for the runs of the database.
 #[forge_app_macros::data]
@@ -95,17 +82,6 @@ impl WorkflowCheck {
     }
 }
 
-/// A run whose journal is compared.
-struct ComparedRun {
-    id: RunId,
-    input: String,
-    identity: Option<String>,
-    attributes: Option<String>,
-    is_ending: bool,
-    begun_at: Timestamp,
-    now: Timestamp,
-}
-
 /// Compares the code that `functions` has with the runs of the database.
 ///
 /// # Errors
@@ -163,9 +139,10 @@ impl VersionCheck<'_> {
             before = last.id;
             let ids: Vec<RunId> = batch.iter().map(|run| run.id).collect();
             let mut journals = self.store.journals(&ids).await?;
-            for run in batch {
-                let (id, entries) = (run.id, journals.remove(&run.id).unwrap_or_default());
-                if let Some(difference) = self.difference(version, run, entries).await? {
+            for mut run in batch {
+                let id = run.id;
+                run.entries = journals.remove(&id).unwrap_or_default();
+                if let Replayed::Diverged(difference) = replay(self.functions, &self.code, run).await? {
                     let (workflow, version) = (version.workflow.to_owned(), version.version);
                     divergences.push(CheckedDivergence { run: id, workflow, version, difference });
                 }
@@ -180,7 +157,7 @@ impl VersionCheck<'_> {
         version: &CheckedVersion,
         before: RunId,
         limit: usize,
-    ) -> Result<Vec<ComparedRun>, Fault> {
+    ) -> Result<Vec<ReplayedRun>, Fault> {
         let list = sqlx::query(include_str!("sql/list_live_runs.sql"))
             .bind(&version.workflow)
             .bind(i32::try_from(version.version).unwrap_or(i32::MAX))
@@ -188,88 +165,20 @@ impl VersionCheck<'_> {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let read = |row: &PgRow| {
             let now: Timestamp = row.try_get("now")?;
-            Ok(ComparedRun {
+            let identity: Option<&str> = row.try_get("identity")?;
+            Ok(ReplayedRun {
                 id: row.try_get("id")?,
+                workflow: version.workflow.to_owned(),
+                version: version.version,
                 input: row.try_get("input")?,
-                identity: row.try_get("identity")?,
+                identity: identity.map(serde_json::from_str).transpose().map_err(Fault::internal)?,
                 attributes: row.try_get("attributes")?,
                 is_ending: row.try_get("is_ending")?,
                 begun_at: row.try_get::<Option<Timestamp>, _>("begun_at")?.unwrap_or(now),
                 now,
+                entries: Vec::new(),
             })
         };
         list.fetch_all(self.db).await?.iter().map(read).collect()
-    }
-
-    /// How the code differs from the journal of a run.
-    async fn difference(
-        &self,
-        of: &CheckedVersion,
-        mut run: ComparedRun,
-        mut entries: Vec<JournalEntry>,
-    ) -> Result<Option<String>, Fault> {
-        let (registration, version) = match &self.code {
-            RunCode::Linked(registration) => (*registration, of.version),
-            RunCode::Migrated(registration, migration) => {
-                entries.sort_by(|one, other| {
-                    position_parts(&one.position).cmp(&position_parts(&other.position))
-                });
-                let input = serde_json::from_str(&run.input).map_err(Fault::internal)?;
-                match (migration.migrate)(JournalContents { input, entries }) {
-                    Ok(migrated) => {
-                        run.input = migrated.input.to_string();
-                        entries = migrated.entries;
-                    }
-                    Err(fault) => {
-                        let (from, to) = (migration.from, migration.to);
-                        let text = format!("the migration from version {from} to {to} has failed");
-                        return Ok(Some(format!("{text}: {}", fault.message())));
-                    }
-                }
-                (*registration, migration.to)
-            }
-        };
-        let identity: Option<Identity> =
-            run.identity.as_deref().map(serde_json::from_str).transpose().map_err(Fault::internal)?;
-        let invocation = Invocation {
-            id: RequestId::from_uuid(*run.id.as_uuid()),
-            name: of.workflow.as_str().into(),
-            args: run.input.into(),
-            caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
-            trace: TraceContext::new_root(),
-            deadline: None,
-            idempotency_key: None,
-        };
-        let active = ActiveRun::new(
-            ActivationStart {
-                id: run.id,
-                workflow: of.workflow.to_owned(),
-                version,
-                began_at: run.begun_at,
-                now: run.now,
-                entries,
-                is_ending: run.is_ending,
-                is_check: true,
-                attributes: run.attributes,
-            },
-            Arc::new(CheckedRun),
-        );
-        let (functions, replayed) = (self.functions.clone(), Arc::clone(&active));
-        let replay = self.functions.spawn_attempts(async move {
-            let too_long = tokio::time::sleep(RUN_MAX);
-            functions.workflow(&WORKFLOWS, registration, invocation, replayed, too_long).await
-        });
-        Ok(match replay.await.map_err(Fault::internal)? {
-            FunctionEnd::InvalidArguments(fault) => {
-                Some(format!("its arguments do not fit: {}", fault.message()))
-            }
-            FunctionEnd::Interrupted => {
-                Some(format!("its function waits for something that is no step ({} s)", RUN_MAX.as_secs()))
-            }
-            FunctionEnd::Left => active.progress(false).divergence.map(|found| found.to_string()),
-            FunctionEnd::Returned(_) | FunctionEnd::Continued(_) | FunctionEnd::Failed(_) => {
-                active.progress(true).divergence.map(|found| found.to_string())
-            }
-        })
     }
 }

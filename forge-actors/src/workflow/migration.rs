@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rows::ClaimedRun;
+use super::rows::{ClaimedRun, RunRequest};
 use super::shared::WorkflowShared;
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow::MigrationRegistration;
@@ -43,10 +43,11 @@ pub(super) async fn migrate(
         Ok(after) => after,
         Err(fault) => {
             let text = format!(
-                "the migration from version {} to {} has failed: {}",
+                "the migration from version {} to {} has failed: {}{}",
                 migration.from,
                 migration.to,
-                fault.message()
+                fault.message(),
+                RunRequest::when_diverged(claimed.request)
             );
             return Ok(Migrated::Refused(JobFailure::json_of(&Fault::new(fault.code(), text))?));
         }

@@ -29,8 +29,7 @@
 //!   the runs. So a write of the old owner is either committed before the takeover, and seen by the next
 //!   owner, or refused. A renewal changes no key, and waits for no write.
 //! - A lease is taken over when it has run out, or sooner, when it was not renewed for a moment and the
-//!   server
-//!   has no session of its node left: a killed process is replaced in about three seconds.
+//!   server has no session of its node left: a killed process is replaced in about three seconds.
 //! - An owner stops all of its runs before its lease runs out by the local clock. One that was asleep has its
 //!   writes refused.
 //!
@@ -56,6 +55,15 @@
 //!   diverges: the run is parked with the difference, and nothing is executed.
 //! - `ctx.now()` is the time at which the last step of the branch ended, `ctx.uuid()` and `ctx.random()`
 //!   follow from the run's id and the position; they cost no row.
+//!
+//! Divergence: only code that fits the journal knows what a run has completed, so a run that has diverged is
+//! neither executed nor compensated. It is parked until a person retries it with code that fits, or
+//! terminates it.
+//! - `cancel` of such a run stays as its request: the run is tried once more, and where its code still does
+//!   not fit it is parked with a sentence that says so. Retried with code that fits, it is compensated and
+//!   cancelled.
+//! - A run that diverges while it is compensated keeps why it is: `error` says how it has diverged, and has
+//!   that reason as its `cause`. A retry brings the reason back, and the run ends with it.
 //!
 //! Compensation: while `ending` is set, the function runs once more against its journal, without executing
 //! anything new. That brings back the compensations of the steps that have completed; they run in the reverse
@@ -92,6 +100,7 @@ mod claimer;
 pub mod config;
 mod expiry;
 pub mod follow;
+pub mod history;
 pub mod insert;
 mod instance;
 pub mod job_end;
@@ -99,6 +108,7 @@ mod lease;
 mod messages;
 mod migration;
 pub mod paths;
+mod replay;
 mod rescuer;
 mod router;
 mod rows;

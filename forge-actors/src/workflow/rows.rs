@@ -23,6 +23,17 @@ impl RunRequest {
             _ => None,
         }
     }
+
+    /// What a divergence says besides, of a run of which this was asked.
+    pub(super) const fn when_diverged(request: Option<Self>) -> &'static str {
+        match request {
+            Some(Self::Cancel) => {
+                "; the run is to be cancelled: code that fits its journal compensates it when it is retried, \
+                 or terminate it as it is"
+            }
+            Some(Self::Pause) | None => "",
+        }
+    }
 }
 
 /// How a run ends, or will end when its steps are compensated.

@@ -39,6 +39,8 @@ pub enum WorkflowsStep {
     },
     /// Show one run with its steps, and what it waits for.
     Show(OneRun),
+    /// Print the history of one run, which a test replays.
+    History(OneRun),
     /// Send a signal to one run.
     Signal {
         /// The run.

@@ -22,6 +22,7 @@ pub mod schema;
 pub mod start;
 mod workflow_bulk;
 mod workflow_check;
+mod workflow_history;
 mod workflow_show;
 pub mod workflows;
 

@@ -36,7 +36,8 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
     });
     let children = children(detail);
     let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).collect();
-    let shown: [(&str, Option<Text>); 23] = [
+    let cause = detail.cause.as_ref().map(|cause| format!("{}: {}", cause.code, cause.message));
+    let shown: [(&str, Option<Text>); 24] = [
         ("run", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, status, palette))),
         ("workflow", facts::value(&format!("{}, version {}", row.workflow, row.version))),
@@ -58,6 +59,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("children", text(children.as_ref())),
         ("published", text(detail.published.as_ref())),
         ("error", text(error.as_ref())),
+        ("because of", text(cause.as_ref())),
         ("result", text(detail.output.as_ref())),
         ("waits", (!waits.is_empty()).then(|| waits.join("\n")).as_deref().and_then(facts::value)),
     ];

@@ -8,7 +8,7 @@ use crate::cli::{OneRun, Workflows, WorkflowsStep};
 use crate::cmd::client::{Client, print};
 use crate::cmd::live_list::{TIME, push_end, show_live};
 use crate::cmd::workflow_show::coloured;
-use crate::cmd::{workflow_bulk, workflow_check, workflow_show};
+use crate::cmd::{workflow_bulk, workflow_check, workflow_history, workflow_show};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
@@ -32,6 +32,7 @@ pub async fn run(args: &Workflows, context: CommandContext<'_>) -> Result<(), Re
                 workflow_show::show(&detail, now, context.palette())
             })
         }
+        WorkflowsStep::History(run) => workflow_history::run(run, context).await,
         WorkflowsStep::Signal { run, name, payload } => {
             let more = json!({ "name": name, "payload": payload });
             change(run, context, "forge.signalWorkflow", more).await

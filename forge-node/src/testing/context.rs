@@ -14,6 +14,7 @@ use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::{JobId, RunId};
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::kernel::time::Timestamp;
+use forge_actors::workflow::history::{HistoryError, ReplayedHistory};
 use serde_json::{Value, json};
 
 use super::http::HttpAnswers;
@@ -155,6 +156,34 @@ impl TestContext {
         run: RunId,
     ) -> Result<H::Output, CallError<H::Error>> {
         workflows::outcome::<H>(&self.node, run).await
+    }
+
+    /// Replays the recorded history of a run, which `forge-node workflows history <ID> --json` prints,
+    /// against the workflows of this binary: the function is executed, and its steps return what was
+    /// recorded. No step runs, and nothing is written. So a change that does not fit the runs that are under
+    /// way fails here.
+    ///
+    /// A run that had not ended when its history was read may ask for more than was recorded: the answer says
+    /// with which step it goes on. One that had ended must end in the same way.
+    ///
+    /// Secrets are not in a history, and neither are the claims of the identity that the run has. What the
+    /// code does with their values is not compared.
+    ///
+    /// ```no_run
+    /// # use forge::testing::{TestContext, TestResult};
+    /// # async fn example(cx: TestContext, history: &str) -> TestResult {
+    /// // let history = include_str!("onboard-1.json");
+    /// let replayed = cx.replay(history).await?;
+    /// assert!(!replayed.was_open);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// How the code differs from the history; that the text is no history, or larger than a journal may be;
+    /// that this binary has no code for the workflow, or for the version that the run has.
+    pub async fn replay(&self, history: &str) -> Result<ReplayedHistory, HistoryError> {
+        workflows::replay(&self.node, history).await
     }
 
     /// Lets this time pass for what runs of workflows wait for, and for jobs that wait for their time. The

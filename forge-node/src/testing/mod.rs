@@ -67,6 +67,7 @@ pub use context::{CallableFromTest, Called, TestContext, TestUser};
 pub use error::{TestError, TestResult};
 pub use forge_actors::app::JobStatus;
 pub use forge_actors::job::RanAttempt;
+pub use forge_actors::workflow::history::{HistoryError, ReplayedHistory};
 pub use http::HttpAnswers;
 pub use http_exchange::{HttpReply, HttpRequest};
 pub use jobs::{Dispatched, JobsFailed, RunJobs};

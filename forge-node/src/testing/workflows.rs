@@ -6,6 +6,7 @@ use forge_actors::app::{CallError, Handler, Workflow};
 use forge_actors::kernel::fault::{Code, Fault};
 use forge_actors::kernel::ids::RunId;
 use forge_actors::kernel::time::secs;
+use forge_actors::workflow::history::{HistoryError, ReplayedHistory, WorkflowHistory, replay_history};
 
 use super::node::TestNode;
 
@@ -19,6 +20,11 @@ pub(super) async fn settle(node: &TestNode) -> Result<(), Fault> {
         let text = format!("runs of workflows are still executed after {SETTLE_LIMIT:?}");
         Err(Fault::new(Code::Timeout, text))
     })
+}
+
+/// Replays a recorded history.
+pub(super) async fn replay(node: &TestNode, history: &str) -> Result<ReplayedHistory, HistoryError> {
+    replay_history(&node.functions, &WorkflowHistory::parse(history)?).await
 }
 
 /// How a run has ended.

@@ -119,6 +119,40 @@ async fn a_step_is_recorded_with_the_time_that_it_took() {
 }
 
 #[tokio::test]
+async fn the_history_of_a_run_is_printed_as_a_file_for_a_test() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    database.execute(RUNS).await;
+    // More steps and bytes than one answer of the node has.
+    let many = "insert into forge_workflow_steps (run_id, position, kind, status, name, shape, number, output, started_at, finished_at)
+                select '01900000-0000-7000-8000-000000000002', n, 'closure', 'completed', 'count', -2 * n, n,
+                       to_json(repeat('x', case when n <= 12 then 1000000 else 1 end)), now(), now()
+                from generate_series(1, 5000) n";
+    database.execute(many).await;
+    let printed = workflows(&node, &["history", &run(2)]).await;
+    assert_eq!(printed.code(), 0, "{}", printed.stderr);
+    for words in ["gone.flow, version 1", "diverged", "5000 steps, 12014988 bytes of results", "--json"] {
+        assert!(printed.stdout.contains(words), "no `{words}`:\n{}", printed.stdout);
+    }
+    let file = json_of(&node, &["history", &run(2)]).await;
+    assert_eq!((&file["format"], &file["run"]["status"]), (&json!(1), &json!("diverged")));
+    let positions: Vec<u32> = (1..=5_000).collect();
+    let steps = file["steps"].as_array().expect("steps");
+    let found: Vec<u32> = steps.iter().filter_map(|step| step["position"].as_str()?.parse().ok()).collect();
+    assert_eq!(found, positions, "in the order of the code");
+    assert_eq!(steps[1]["shape"], json!("fffffffffffffffc"));
+    assert_eq!(steps[1]["output"].as_str().map(str::len), Some(1_000_002));
+    let waiting = json_of(&node, &["history", &run(1)]).await;
+    let step = &waiting["steps"][1];
+    assert_eq!(
+        (&step["kind"], &step["status"], &step["output"]),
+        (&json!("event"), &json!("waiting"), &json!(null))
+    );
+    let missing = workflows(&node, &["history", "0193a5b0-0000-7000-8000-000000000000"]).await;
+    assert!(missing.code() == 6 && missing.stderr.contains("NOT_FOUND"), "{}", missing.stderr);
+}
+
+#[tokio::test]
 async fn many_runs_are_counted_and_then_changed_from_the_shell() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;

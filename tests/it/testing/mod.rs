@@ -5,6 +5,7 @@ use forge::prelude::*;
 use forge::testing::{HttpReply, JobStatus, JobsFailed, TestContext, TestResult};
 
 mod crons;
+mod histories;
 mod workflows;
 
 const MAIL: &str = "https://mail.example/send";

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 
 mod admission;
+mod bounds;
+mod divergence;
 mod groups;
 mod operating;
 mod sagas;

@@ -10,10 +10,11 @@ use forge_actors::dashboard::workflow_commands::{
     CancelWorkflow, ForkWorkflow, PauseWorkflow, ResumeWorkflow, RetryWorkflow, SignalWorkflow,
     TerminateWorkflow,
 };
-use forge_actors::dashboard::workflows::{ShowWorkflow, ShowWorkflowStep};
+use forge_actors::dashboard::workflows::{ExportWorkflowHistory, ShowWorkflow, ShowWorkflowStep};
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::workflow::admin::{WorkflowAction, WorkflowBulk, WorkflowBulkCounts, WorkflowFilter};
 use forge_actors::workflow::check::{CheckedCode, check};
+use forge_actors::workflow::history::{WorkflowHistory, replay_history};
 use serde_json::Value;
 
 use super::samples::Note;
@@ -211,6 +212,27 @@ async fn secrets_of_a_run_and_its_steps_are_not_shown() {
     assert_eq!(shown["journal"][0]["output"], json!("7"), "what holds no secret is shown");
     let step = admin(&stage, ShowWorkflowStep { id: run, position: "3".to_owned() }).await.unwrap();
     assert!(!shown.to_string().contains("4711") && !step.to_string().contains("4711"));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_holds_no_secrets_and_is_replayed_all_the_same() {
+    let stage = Stage::open().await;
+    pay(&stage).await;
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    approve(&stage, run).await;
+    stage.ended(run).await;
+    let part = admin(&stage, ExportWorkflowHistory { id: run, after: None }).await.unwrap();
+    assert!(!part.to_string().contains("4711"), "{part}");
+    assert_eq!(part["run"]["isInputRedacted"], json!(true));
+    let history = WorkflowHistory::of(vec![serde_json::from_value(part).unwrap()]).unwrap();
+    let redacted: Vec<&str> =
+        history.steps.iter().filter(|step| step.is_redacted).map(|step| &*step.position).collect();
+    assert_eq!(redacted, ["3"]);
+    let replayed = replay_history(&stage.node.functions, &history).await.unwrap();
+    assert_eq!((replayed.steps, replayed.was_open), (4, false));
+    assert_eq!(stage.log(run).await, ["reserve", "charge", "send"], "nothing was executed again");
     stage.close().await;
 }
 

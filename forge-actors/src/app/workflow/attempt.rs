@@ -14,7 +14,7 @@ use crate::app::wire_shape::shape_of_call;
 use crate::app::workflow_run::compensation::{CompensationCall, StepCall};
 use crate::app::workflow_run::journal::JournalEntry;
 use crate::app::workflow_run::limits::STEP_RESULT_BYTES_MAX;
-use crate::app::workflow_run::run::{ActiveRun, entry_of};
+use crate::app::workflow_run::run::{ActiveRun, ReservedBytes, entry_of};
 use crate::app::workflow_run::store::{Recorded, StepConnection, StepRow};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
@@ -99,12 +99,27 @@ fn text_of(json: &Bytes) -> Result<String> {
     String::from_utf8(json.to_vec()).map_err(Fault::internal)
 }
 
+/// Reserves bytes of the journal for the result of a step.
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE` when the result is larger than one may be, or does not fit into the journal.
+pub(super) fn reserve_result(run: &Arc<ActiveRun>, bytes: usize) -> Result<ReservedBytes> {
+    if bytes > STEP_RESULT_BYTES_MAX {
+        let text =
+            format!("the result of the step has {bytes} bytes, and may have {STEP_RESULT_BYTES_MAX} at most");
+        return Err(Fault::new(Code::PayloadTooLarge, text)
+            .with_help("keep what is large in a table or a file, and return its id")
+            .without_retry());
+    }
+    run.reserve(bytes)
+}
+
 /// Records a step in the transaction of its effect.
 pub(super) struct StepRecorder {
     run: Arc<ActiveRun>,
     row: StepRow,
     began: Instant,
-    written: MergeSlot<(u32, Recorded)>,
+    written: MergeSlot<(u32, Recorded, ReservedBytes)>,
 }
 
 impl StepRecorder {
@@ -115,10 +130,7 @@ impl StepRecorder {
 
     /// Writes the row of the step on `db`.
     pub(super) async fn write(&self, db: &Db, output: &Bytes) -> Result<()> {
-        if output.len() > STEP_RESULT_BYTES_MAX {
-            let text = format!("the result of the step has more than {STEP_RESULT_BYTES_MAX} bytes");
-            return Err(Fault::new(Code::PayloadTooLarge, text).without_retry());
-        }
+        let reserved = reserve_result(&self.run, output.len())?;
         let number = self.run.next_number();
         let row = StepRow {
             number: Some(number),
@@ -127,17 +139,18 @@ impl StepRecorder {
             ..self.row.clone()
         };
         let recorded = self.run.store.record_in(db, &row).await?;
-        self.written.put(|written| *written = Some((number, recorded)));
+        self.written.put(|written| *written = Some((number, recorded, reserved)));
         Ok(())
     }
 
     /// The transaction has committed, and the step has returned this.
     pub(super) fn attempted(&self, output: String) -> Result<Attempted> {
-        let Some((number, recorded)) = self.written.try_take() else {
+        let Some((number, recorded, reserved)) = self.written.try_take() else {
             return Err(Fault::internal("a transaction was committed without the record of its step"));
         };
         let entry = JournalEntry { number: Some(number), ..entry_of(&self.row) };
         self.run.note(entry, output.len(), recorded);
+        drop(reserved);
         Ok(Attempted::Recorded { output, number, recorded })
     }
 }

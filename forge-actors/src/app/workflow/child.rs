@@ -284,8 +284,10 @@ impl AwaitedEnd<'_> {
         let mut row = row(self.place, self.kind, self.name, self.shape);
         row.awaits = self.awaits(run);
         row.number = Some(run.next_number());
+        let mut reserved = None;
         let end = match end {
             WaitedEnd::Completed(output) => {
+                reserved = Some(run.reserve(output.len())?);
                 row.output = Some(output.clone());
                 JobEnd::Completed(Some(output.into()))
             }
@@ -296,6 +298,7 @@ impl AwaitedEnd<'_> {
             }
         };
         let recorded = run.record(row).await?;
+        drop(reserved);
         Branch::current()?.ended(recorded.finished_at);
         Ok(end)
     }

@@ -10,7 +10,7 @@ use crate::app::context::{CallScope, WorkflowContext};
 use crate::app::error::Result;
 use crate::app::job::RetryBackoff;
 use crate::app::job_failure::JobFailure;
-use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure, unwound};
+use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure, reserve_result, unwound};
 use crate::app::workflow::wait::sleep_until;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::StepCall;
@@ -229,11 +229,13 @@ impl Execution<'_, '_> {
         began: Instant,
         output: String,
     ) -> Result<(StepEnd, Recorded)> {
+        let reserved = reserve_result(self.run, output.len())?;
         let number = self.run.next_number();
         row.number = Some(number);
         row.elapsed = began.elapsed();
         row.output = Some(output.clone());
         let recorded = self.run.record(row).await?;
+        drop(reserved);
         pause_point(Signal::WorkflowStepRecorded, self.name).await;
         Ok((StepEnd { output: Some(output), number }, recorded))
     }

@@ -334,6 +334,7 @@ async fn race<T: Send>(
     .await;
     let _executing = run.executing();
     drop(racers);
+    run.check_bounds()?;
     let mut row = row(place, StepKind::Race, "race", UNCHECKED_SHAPE);
     row.number = Some(run.next_number());
     row.output = Some(winner.to_string());

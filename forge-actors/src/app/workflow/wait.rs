@@ -66,7 +66,8 @@ struct Wanted {
 
 impl WorkflowContext {
     /// Waits for this long, a hundred years at most. The run leaves memory meanwhile, and goes on when the
-    /// time has come by the clock of the database.
+    /// time has come by the clock of the database. The run fails with `PAYLOAD_TOO_LARGE` when its journal is
+    /// full.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -193,6 +194,11 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -
         Found::Never => return run.never().await,
         Found::Open(entry) => entry.due_at,
         Found::New => {
+            if let Err(fault) = run.check_bounds() {
+                // A sleep returns nothing that could say so.
+                run.fail(fault);
+                return run.never().await;
+            }
             let _executing = run.executing();
             let mut row = row(place, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
             row.status = StepStatus::Waiting;
@@ -266,8 +272,10 @@ impl Wanted {
         row.number = Some(run.next_number());
         row.event = Some((self.name.clone(), self.key.clone()));
         row.event_id = Some(event.id);
+        let reserved = run.reserve(event.payload.len())?;
         row.output = Some(event.payload.clone());
         Branch::current()?.ended(run.record(row).await?.finished_at);
+        drop(reserved);
         Ok(event.payload)
     }
 }

@@ -1,6 +1,6 @@
 //! The journal of one run: what its steps have returned, and whether the code still fits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -183,6 +183,17 @@ impl JournalEntry {
         self.stored_at.as_deref()
     }
 
+    /// Bytes of what it has returned, and of why it has failed.
+    pub(in crate::app) fn bytes(&self) -> usize {
+        let error = self.error.as_ref().and_then(|error| serde_json::to_string(error).ok());
+        self.output.as_ref().map_or(0, String::len) + error.map_or(0, |error| error.len())
+    }
+
+    /// True for what takes back a step.
+    pub(in crate::app) fn is_compensation(&self) -> bool {
+        self.kind == StepKind::Compensation
+    }
+
     /// A step that a migration adds.
     pub(in crate::app) fn completed(position: String, name: &str, output: String) -> Self {
         Self {
@@ -271,6 +282,25 @@ impl JournalIndex {
     /// The row at a position.
     pub fn get(&self, position: &str) -> Option<&JournalEntry> {
         self.entries.get(position)
+    }
+
+    /// The first step that has ended and is not among the positions that the code has asked for. Branches of
+    /// races may end without their steps.
+    pub(in crate::app) fn unvisited(&self, visited: &HashSet<String>) -> Option<Divergence> {
+        let races = self.iter().filter(|entry| entry.kind == StepKind::Race);
+        let races: Vec<String> = races.map(|race| format!("{}.", race.position)).collect();
+        let is_missing = |entry: &&JournalEntry| {
+            entry.is_finished()
+                && !entry.is_compensation()
+                && !visited.contains(&entry.position)
+                && !races.iter().any(|race| entry.position.starts_with(race))
+        };
+        let missing = self.iter().filter(is_missing).min_by_key(|entry| position_parts(&entry.position))?;
+        Some(Divergence {
+            position: missing.position.clone(),
+            expected: format!("`{}` ({})", missing.name, missing.kind.as_str()),
+            found: None,
+        })
     }
 
     /// The row of a step, if the journal has one and it is the step that the code asks for.

@@ -12,9 +12,7 @@ use tokio::sync::watch;
 use crate::app::error::Result;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::Compensation;
-use crate::app::workflow_run::journal::{
-    Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus, position_parts,
-};
+use crate::app::workflow_run::journal::{Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus};
 use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
 use crate::app::workflow_run::store::{
     ActivationStart, Recorded, RunStore, StepConnection, StepPermit, StepRow,
@@ -62,7 +60,13 @@ struct Progress {
     next_number: u32,
     /// Bytes of the journal.
     bytes: usize,
+    /// Bytes of results that are being recorded.
+    reserved: usize,
     divergence: Option<Divergence>,
+    /// Why the run cannot go on, where the code has no place for an error.
+    failure: Option<Fault>,
+    /// The first step that the code of a check asks for and the journal does not have as ended.
+    goes_on_with: Option<String>,
     compensations: Vec<Compensation>,
     /// Until when the steps wait that do nothing else; `None` is for ever.
     waits: BTreeMap<String, Option<Timestamp>>,
@@ -101,6 +105,18 @@ pub(in crate::app) struct WaitingStep<'a> {
     _blocked: Counted<'a>,
 }
 
+/// Bytes of a result that is being recorded, which count until this is dropped.
+pub(in crate::app) struct ReservedBytes {
+    run: Arc<ActiveRun>,
+    bytes: usize,
+}
+
+impl Drop for ReservedBytes {
+    fn drop(&mut self) {
+        self.run.with(|progress| progress.reserved -= self.bytes);
+    }
+}
+
 impl Drop for WaitingStep<'_> {
     fn drop(&mut self) {
         self.run.with(|progress| progress.waits.remove(self.position));
@@ -135,15 +151,19 @@ impl ActiveRun {
         } = activation;
         let numbers = entries.iter().filter_map(|entry| entry.number);
         let next_number = numbers.max().unwrap_or(0) + 1;
-        let bytes = entries.iter().map(bytes_of).sum();
-        let unvisited = entries.iter().filter(|entry| entry.is_finished() && !is_compensation(entry)).count();
+        let bytes = entries.iter().map(JournalEntry::bytes).sum();
+        let unvisited =
+            entries.iter().filter(|entry| entry.is_finished() && !entry.is_compensation()).count();
         let progress = Progress {
             journal: JournalIndex::of(entries),
             visited: HashSet::new(),
             unvisited,
             next_number,
             bytes,
+            reserved: 0,
             divergence: None,
+            failure: None,
+            goes_on_with: None,
             compensations: Vec::new(),
             waits: BTreeMap::new(),
             due_at: None,
@@ -200,6 +220,21 @@ impl ActiveRun {
         self.with(|progress| progress.divergence.is_some())
     }
 
+    /// Lets the function fail for this reason at once, in place of the step that it waits for.
+    pub(in crate::app) fn fail(&self, fault: Fault) {
+        self.with(|progress| progress.failure = Some(fault));
+    }
+
+    /// Why the function fails at once.
+    pub fn take_failure(&self) -> Option<Fault> {
+        self.with(|progress| progress.failure.take())
+    }
+
+    /// The step with which the code of a check goes on behind its journal.
+    pub fn goes_on_with(&self) -> Option<String> {
+        self.with(|progress| progress.goes_on_with.clone())
+    }
+
     /// True while the code repeats what the journal holds.
     pub(in crate::app) fn is_replaying(&self) -> bool {
         self.is_check || self.is_ending || self.with(|progress| progress.unvisited > 0)
@@ -210,7 +245,7 @@ impl ActiveRun {
     pub fn progress(&self, is_over: bool) -> RunProgress {
         self.with(|progress| {
             if is_over && progress.divergence.is_none() {
-                progress.divergence = unvisited(progress);
+                progress.divergence = progress.journal.unvisited(&progress.visited);
             }
             RunProgress {
                 divergence: progress.divergence.clone(),
@@ -317,8 +352,14 @@ impl ActiveRun {
                     }
                     Found::Ended(entry)
                 }
-                Ok(_) if is_passive => Found::Never,
                 Ok(Some(entry)) if entry.status == StepStatus::Abandoned => Found::Never,
+                Ok(_) if is_passive => {
+                    if self.is_check && progress.goes_on_with.is_none() {
+                        let (position, StepIdentity { name, kind, .. }) = (&place.position, wanted);
+                        progress.goes_on_with = Some(format!("step {position} `{name}` ({})", kind.as_str()));
+                    }
+                    Found::Never
+                }
                 Ok(Some(entry)) => Found::Open(entry.clone()),
                 Ok(None) => Found::New,
             }
@@ -348,6 +389,29 @@ impl ActiveRun {
         let text = format!("the journal of this run has reached its limit of {which}");
         Err(Fault::new(Code::PayloadTooLarge, text)
             .with_help("end the run with `ctx.continue_as_new(..)`, which begins a new journal")
+            .without_retry())
+    }
+
+    /// Reserves bytes of the journal for a result that is about to be recorded.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the journal would have more bytes than it may.
+    pub(in crate::app) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<ReservedBytes> {
+        let fits = self.with(|progress| {
+            let fits = progress.bytes + progress.reserved + bytes <= JOURNAL_BYTES_MAX;
+            progress.reserved += if fits { bytes } else { 0 };
+            fits
+        });
+        if fits {
+            return Ok(ReservedBytes { run: Arc::clone(self), bytes });
+        }
+        let most = JOURNAL_BYTES_MAX / (1024 * 1024);
+        let text = format!(
+            "this result of {bytes} bytes does not fit into the journal of the run, which has {most} MiB at \
+             most"
+        );
+        Err(Fault::new(Code::PayloadTooLarge, text)
+            .with_help("keep what is large in a table or a file, and return its id")
             .without_retry())
     }
 
@@ -433,34 +497,4 @@ pub(in crate::app) fn entry_of(row: &StepRow) -> JournalEntry {
         awaits: row.awaits,
         stored_at: None,
     }
-}
-
-fn bytes_of(entry: &JournalEntry) -> usize {
-    entry.output.as_ref().map_or(0, String::len)
-}
-
-fn is_compensation(entry: &JournalEntry) -> bool {
-    entry.kind == super::journal::StepKind::Compensation
-}
-
-/// A step of the journal that the code did not ask for, though it has ended. Branches of races may end
-/// without their steps.
-fn unvisited(progress: &Progress) -> Option<Divergence> {
-    let mut races = Vec::new();
-    for entry in progress.journal.iter().filter(|entry| entry.kind == super::journal::StepKind::Race) {
-        races.push(format!("{}.", entry.position));
-    }
-    let is_missing = |entry: &&JournalEntry| {
-        entry.is_finished()
-            && !is_compensation(entry)
-            && !progress.visited.contains(&entry.position)
-            && !races.iter().any(|race| entry.position.starts_with(race))
-    };
-    let missing =
-        progress.journal.iter().filter(is_missing).min_by_key(|entry| position_parts(&entry.position))?;
-    Some(Divergence {
-        position: missing.position.clone(),
-        expected: format!("`{}` ({})", missing.name, missing.kind.as_str()),
-        found: None,
-    })
 }

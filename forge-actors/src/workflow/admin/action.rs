@@ -65,6 +65,11 @@ impl WorkflowAction {
             (Self::Cancel | Self::Pause, WorkflowStatus::Compensating) => {
                 "what the run has completed is being compensated already".to_owned()
             }
+            (Self::Cancel, WorkflowStatus::Diverged) => {
+                "the run was asked to cancel already, and its code does not fit its journal: retry it with \
+                 code that fits, or terminate the run"
+                    .to_owned()
+            }
             (Self::Cancel, _) => "the run was asked to cancel already".to_owned(),
             (Self::Pause, WorkflowStatus::Ready | WorkflowStatus::Running | WorkflowStatus::Waiting) => {
                 "the run was asked to pause or to cancel already".to_owned()

@@ -81,6 +81,8 @@ pub struct WorkflowDetail {
     pub node_id: Option<NodeId>,
     /// While completed steps are compensated: how it ends then.
     pub ending: Option<WorkflowStatus>,
+    /// Why they are compensated, of a run that has diverged meanwhile: `error` says how.
+    pub cause: Option<WorkflowFailure>,
     /// When its time limit passes.
     pub deadline_at: Option<Timestamp>,
     /// Until when it is kept; `None` for one that has not ended.
@@ -246,17 +248,32 @@ impl WorkflowStep {
 
 /// Reads the status of a run.
 pub(in crate::workflow) fn status(row: &PgRow) -> sqlx::Result<WorkflowStatus> {
-    let label: &str = row.try_get("status")?;
-    WorkflowStatus::parse(label).ok_or_else(|| unknown("status of a run", label))
+    parse_label(row, "status", "status of a run", WorkflowStatus::parse)
+}
+
+/// Reads the label in a column.
+pub(super) fn parse_label<T>(
+    row: &PgRow,
+    column: &str,
+    what: &str,
+    parse: fn(&str) -> Option<T>,
+) -> sqlx::Result<T> {
+    let label: &str = row.try_get(column)?;
+    parse(label).ok_or_else(|| unknown(what, label))
 }
 
 fn unknown(what: &str, label: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("`{label}` is no {what} that this version of Forge knows").into())
 }
 
-fn failure(row: &PgRow) -> sqlx::Result<Option<WorkflowFailure>> {
-    let code: Option<String> = row.try_get("error_code")?;
-    let message: Option<String> = row.try_get("error_message")?;
+/// Reads a failure, if the row has one.
+pub(super) fn failure(row: &PgRow) -> sqlx::Result<Option<WorkflowFailure>> {
+    failure_in(row, "error_code", "error_message")
+}
+
+fn failure_in(row: &PgRow, code: &str, message: &str) -> sqlx::Result<Option<WorkflowFailure>> {
+    let code: Option<String> = row.try_get(code)?;
+    let message: Option<String> = row.try_get(message)?;
     Ok(code.map(|code| WorkflowFailure { code, message: message.unwrap_or_default() }))
 }
 
@@ -304,6 +321,7 @@ impl FromRow<'_, PgRow> for WorkflowDetail {
             attributes: row.try_get("attributes")?,
             node_id: row.try_get("node_id")?,
             ending: ending.and_then(WorkflowStatus::parse),
+            cause: failure_in(row, "cause_code", "cause_message")?,
             deadline_at: row.try_get("deadline_at")?,
             expires_at: row.try_get("expires_at")?,
             journal_bytes: i32::try_from(journal_bytes).unwrap_or(i32::MAX),
@@ -341,14 +359,13 @@ impl FromRow<'_, PgRow> for WorkflowChild {
 impl FromRow<'_, PgRow> for WorkflowStep {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let position: String = row.try_get("position")?;
-        let (kind, status): (&str, &str) = (row.try_get("kind")?, row.try_get("status")?);
         let failures: Option<&str> = row.try_get("failures")?;
         let failures = failures.map(serde_json::from_str).transpose();
         Ok(Self {
             compensates: position.strip_prefix('-').map(str::to_owned),
             position,
-            kind: StepKind::parse(kind).ok_or_else(|| unknown("kind of a step", kind))?,
-            status: StepStatus::parse(status).ok_or_else(|| unknown("status of a step", status))?,
+            kind: parse_label(row, "kind", "kind of a step", StepKind::parse)?,
+            status: parse_label(row, "status", "status of a step", StepStatus::parse)?,
             name: row.try_get("name")?,
             attempts: row.try_get("attempts")?,
             number: row.try_get("number")?,

@@ -1,6 +1,7 @@
 -- Called by workflow/store for the leaver: $1 lease, then an array for each column. Runs leave their owner:
 -- they wait, are parked, or are to be claimed again. A run that something came for meanwhile, or of which a
--- person has asked something, is due at once. Locks the row of the lease for key share, and the runs in the
+-- person has asked something, is due at once. Where a run diverges while it is compensated, `cause` keeps why
+-- it is: retry_runs.sql brings that back. Locks the row of the lease for key share, and the runs in the
 -- order of their ids, as the router does. Runs without a row in the answer are not held any more.
 -- Primary key, as in sql/record_steps.sql.
 WITH owner AS MATERIALIZED (
@@ -41,7 +42,12 @@ SET status = CASE
         ELSE clock_timestamp()
     END,
     request = CASE WHEN leaving.answers_request AND run.request = 'pause' THEN NULL ELSE run.request END,
-    error = coalesce(leaving.error::json, run.error),
+    error = CASE
+        WHEN leaving.error IS NULL THEN run.error
+        WHEN run.ending IS NULL THEN leaving.error::json
+        ELSE json_build_object('code', leaving.error::json -> 'code', 'message', leaving.error::json -> 'message',
+                               'details', leaving.error::json -> 'details', 'cause', run.error)
+    END,
     steps = coalesce(leaving.steps, run.steps),
     journal_bytes = coalesce(leaving.journal_bytes, run.journal_bytes)
 FROM leaving

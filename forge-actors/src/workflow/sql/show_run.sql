@@ -18,7 +18,8 @@ WITH run AS (
     WHERE id = $1
 )
 SELECT run.id, run.workflow, run.version, run.key, run.status, run.ending, run.error ->> 'code' AS error_code,
-       run.error ->> 'message' AS error_message, run.request, owner.node_name AS node, owner.node_id,
+       run.error ->> 'message' AS error_message, run.error -> 'cause' ->> 'code' AS cause_code,
+       run.error -> 'cause' ->> 'message' AS cause_message, run.request, owner.node_name AS node, owner.node_id,
        run.steps, run.journal_bytes, nullif(run.due_at, 'infinity') AS due_at, run.created_at, run.begun_at,
        run.finished_at, run.expires_at, run.deadline_at, run.parent_id, run.parent_position, run.parent_policy,
        run.input::text AS input, run.output::text AS output, run.identity ->> 'subject' AS subject,
