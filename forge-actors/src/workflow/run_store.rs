@@ -15,7 +15,7 @@ use super::store;
 use crate::app::Result;
 use crate::app::job::DependencyKind;
 use crate::app::job_end::JobEnd;
-use crate::app::job_handle::follower;
+use crate::app::follower::follower;
 use crate::app::new_job::{DispatchOutcome, NewDependency, NewJob};
 use crate::app::workflow_run::journal::{JournalEntry, outcome_in};
 use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
