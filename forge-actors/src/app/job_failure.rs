@@ -4,6 +4,7 @@
 use crate::app::output::OutputError;
 use crate::app::wire_type::WireType;
 use crate::kernel::fault::{AppCode, Code, Fault};
+use crate::kernel::storable::{value_without_nul, without_nul};
 
 /// Bytes of a failure, as JSON; details that make it larger are left out.
 const FAILURE_BYTES_MAX: usize = 16 * 1024;
@@ -32,8 +33,8 @@ impl JobFailure {
     pub(crate) fn json_of(fault: &Fault) -> Result<String, OutputError> {
         let mut failure = Self {
             code: fault.code().name().to_owned(),
-            message: fault.message().to_owned(),
-            details: fault.details().cloned(),
+            message: without_nul(fault.message()),
+            details: fault.details().cloned().map(value_without_nul),
             is_own: matches!(fault.code(), Code::App(_)),
         };
         let json = match failure.to_json_within(FAILURE_BYTES_MAX) {

@@ -5,6 +5,20 @@ pub fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
+/// As [`without_nul`], for all texts and names in a JSON value.
+pub fn value_without_nul(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(without_nul(&text)),
+        Value::Array(values) => Value::Array(values.into_iter().map(value_without_nul).collect()),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            Value::Object(fields.map(|(name, value)| (without_nul(&name), value_without_nul(value))).collect())
+        }
+        other => other,
+    }
+}
+
 /// JSON text in the characters that every encoding of a database has; other ones are escaped as JSON has it.
 ///
 /// ```

@@ -126,7 +126,9 @@ async fn leave(
     answers_request: bool,
 ) {
     pause_point(Step::WorkflowLeaving, &claimed.workflow).await;
-    let wakes = shared.active.get(&claimed.id).map_or(claimed.wakes, |entry| entry.wakes);
+    // What came after the waits have looked last makes the run due at once: no count of wakes is this one.
+    let seen = |entry: &ActiveEntry| if entry.run.has_missed() { -1 } else { entry.wakes };
+    let wakes = shared.active.get(&claimed.id).map_or(claimed.wakes, |entry| seen(&entry));
     let row = Leave {
         run: claimed.id,
         claim: claimed.claim,
@@ -349,6 +351,7 @@ impl ActiveActivation {
                     return Ok(());
                 }
                 self.claimed.ending = Some(ending);
+                self.cancel_children().await?;
             }
             let (functions, run) = (&self.shared.functions, Arc::clone(&self.run));
             let compensating = functions.compensate(&WORKFLOWS, self.registration, invocation, run);
@@ -398,6 +401,9 @@ impl ActiveActivation {
         error: Option<String>,
         progress: &RunProgress,
     ) -> Result<bool, Fault> {
+        if status != EndStatus::Completed {
+            self.cancel_children().await?;
+        }
         pause_point(Step::WorkflowLeaving, &self.claimed.workflow).await;
         let row = End {
             run: self.claimed.id,
@@ -414,11 +420,17 @@ impl ActiveActivation {
         if ended.is_awaited {
             self.shared.events_ready();
         }
-        if status != EndStatus::Completed && self.shared.store.cancel_children(&[self.claimed.id]).await? > 0
-        {
+        Ok(true)
+    }
+
+    /// Asks the children that end with the run to be cancelled, before it is compensated and before it ends: a
+    /// crash afterwards leaves a run that asks them again.
+    async fn cancel_children(&self) -> Result<(), Fault> {
+        let Some(lease) = self.shared.living_lease() else { return Ok(()) };
+        if self.shared.store.cancel_children(lease, self.claimed.id, self.claimed.claim).await? {
             self.shared.run_ready();
         }
-        Ok(true)
+        Ok(())
     }
 
     async fn leave(

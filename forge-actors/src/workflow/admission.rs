@@ -10,7 +10,8 @@
 //!
 //! A workflow that is the only one has no share of its own. A run for which there is no place stays in its
 //! table, new and woken ones alike. An attempt waits in memory: for a permit of its run, then of its
-//! workflow, of the node, and of the connections, at each of them in order. So neither a run with a thousand
+//! workflow, of the workflow's share of the connections, of the node, and of the connections, at each of them in
+//! order. So neither a run with a thousand
 //! branches nor a workflow whose steps hang takes what the others need, and the calls of clients keep half of
 //! the connections.
 //!
@@ -45,6 +46,8 @@ pub(super) struct WorkflowAdmission {
 struct WorkflowShare {
     runs: AtomicUsize,
     attempts: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 impl WorkflowAdmission {
@@ -59,19 +62,26 @@ impl WorkflowAdmission {
         let share = if names.len() > 1 { config.workflow_share } else { 1.0 };
         let workflow_attempts_max = share_of(attempts_max, share);
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        let workflows = names.into_iter().map(|name| {
-            let share =
-                WorkflowShare { runs: AtomicUsize::new(0), attempts: semaphore(workflow_attempts_max) };
-            (name.to_owned(), share)
-        });
+        let writes_max = half_of(database.write_connections_max);
+        let reads_max = half_of(database.read_connections_max);
+        let workflow = |name: &str| {
+            let taken = WorkflowShare {
+                runs: AtomicUsize::new(0),
+                attempts: semaphore(workflow_attempts_max),
+                writes: semaphore(share_of(writes_max, share)),
+                reads: semaphore(share_of(reads_max, share)),
+            };
+            (name.to_owned(), taken)
+        };
+        let workflows = names.into_iter().map(workflow).collect();
         Self {
             runs: AtomicUsize::new(0),
             runs_max,
             workflow_runs_max: share_of(runs_max, share),
             attempts: semaphore(attempts_max),
-            writes: semaphore(half_of(database.write_connections_max)),
-            reads: semaphore(half_of(database.read_connections_max)),
-            workflows: workflows.collect(),
+            writes: semaphore(writes_max),
+            reads: semaphore(reads_max),
+            workflows,
             run_attempts_max: half_of(workflow_attempts_max),
         }
     }
@@ -120,15 +130,16 @@ impl WorkflowAdmission {
         of_run: &Arc<Semaphore>,
         connection: StepConnection,
     ) -> StepPermit {
-        let of_workflow = self.workflows.get(workflow).map(|of| &of.attempts);
-        let of_connections = match connection {
-            StepConnection::Write => Some(&self.writes),
-            StepConnection::Read => Some(&self.reads),
-            StepConnection::None => None,
+        let of_workflow = self.workflows.get(workflow);
+        let (of_its_connections, of_connections) = match connection {
+            StepConnection::Write => (of_workflow.map(|of| &of.writes), Some(&self.writes)),
+            StepConnection::Read => (of_workflow.map(|of| &of.reads), Some(&self.reads)),
+            StepConnection::None => (None, None),
         };
         StepPermit::of([
             permit(Some(of_run)).await,
-            permit(of_workflow).await,
+            permit(of_workflow.map(|of| &of.attempts)).await,
+            permit(of_its_connections).await,
             permit(Some(&self.attempts)).await,
             permit(of_connections).await,
         ])
@@ -156,7 +167,7 @@ mod tests {
 
     fn admission() -> WorkflowAdmission {
         let config = WorkflowConfig { active_max: 4, steps_max: 8, ..WorkflowConfig::default() };
-        let database = DatabaseConfig { write_connections_max: 2, ..DatabaseConfig::default() };
+        let database = DatabaseConfig { write_connections_max: 4, ..DatabaseConfig::default() };
         WorkflowAdmission::new(&config, &database, ["a", "b"].into_iter())
     }
 
@@ -194,13 +205,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn attempts_leave_connections_to_calls() {
+    async fn attempts_leave_connections_to_calls_and_to_other_workflows() {
         let admission = admission();
-        let run = admission.of_run();
-        let held = admission.attempt("a", &run, StepConnection::Write).await;
-        assert!(admission.attempt("b", &run, StepConnection::Write).now_or_never().is_none());
-        assert!(admission.attempt("b", &run, StepConnection::Read).now_or_never().is_some());
+        let run = || admission.of_run();
+        let (one, two, three) = (run(), run(), run());
+        let held = admission.attempt("a", &one, StepConnection::Write).await;
+        assert!(admission.attempt("a", &two, StepConnection::Write).now_or_never().is_none());
+        assert!(admission.attempt("a", &two, StepConnection::Read).now_or_never().is_some());
+        let _other = admission.attempt("b", &two, StepConnection::Write).await;
         drop(held);
-        assert!(admission.attempt("b", &run, StepConnection::Write).now_or_never().is_some());
+        let _held = admission.attempt("a", &one, StepConnection::Write).await;
+        assert!(admission.attempt("b", &three, StepConnection::Write).now_or_never().is_none(), "half of four");
     }
 }

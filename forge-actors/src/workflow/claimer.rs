@@ -125,10 +125,12 @@ impl RunClaimer {
     fn claimable(&self, turn: usize, limit: usize) -> Vec<ClaimableVersion> {
         let first = turn % self.code.len();
         let (before, after) = self.code.split_at(first);
-        let claimable = after.iter().chain(before).map(|code| ClaimableVersion {
-            workflow: code.workflow.clone(),
-            version: code.version,
-            limit: self.shared.admission.free_runs_of(&code.workflow).min(limit),
+        let claimable = after.iter().chain(before).map(|code| {
+            // The versions of a workflow have one share.
+            let versions = self.code.iter().filter(|other| other.workflow == code.workflow).count();
+            let free = self.shared.admission.free_runs_of(&code.workflow);
+            let limit = free.div_ceil(versions).min(limit);
+            ClaimableVersion { workflow: code.workflow.clone(), version: code.version, limit }
         });
         claimable.filter(|code| code.limit > 0).collect()
     }

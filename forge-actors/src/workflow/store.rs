@@ -48,12 +48,11 @@ impl WorkflowStore {
         Ok(renewed.is_some())
     }
 
+    /// Gives a lease up. One with which runs were claimed meanwhile stays as lost, and its runs are released.
     pub(super) async fn resign(&self, lease: i64) -> Result<(), Fault> {
-        sqlx::query(include_str!("sql/resign_owner.sql"))
-            .bind(lease)
-            .execute(&self.database.control())
-            .await?;
-        Ok(())
+        let db = self.database.control();
+        sqlx::query(include_str!("sql/resign_owner.sql")).bind(lease).execute(&db).await?;
+        self.forget_owners().await
     }
 
     pub(super) async fn claim(
@@ -322,9 +321,11 @@ impl WorkflowStore {
     }
 
     /// Asks the children of runs that ended without success to end too. Returns how many.
-    pub(super) async fn cancel_children(&self, runs: &[RunId]) -> Result<usize, Fault> {
-        let cancel = sqlx::query(include_str!("sql/cancel_children.sql")).bind(runs);
-        Ok(cancel.fetch_all(&self.db()).await?.len())
+    /// Asks the children of a run that end with it to be cancelled. False when there are none.
+    pub(super) async fn cancel_children(&self, lease: i64, run: RunId, claim: i32) -> Result<bool, Fault> {
+        let cancel = sqlx::query(include_str!("sql/cancel_own_children.sql"));
+        let cancelled = cancel.bind(lease).bind(run).bind(claim).fetch_all(&self.db()).await?;
+        Ok(!cancelled.is_empty())
     }
 }
 

@@ -167,13 +167,15 @@ CREATE TABLE forge_workflow_events (
     once       text,
     payload    json        NOT NULL,
     emitted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    routed     bool        NOT NULL DEFAULT false
+    routed     bool        NOT NULL DEFAULT false,
+    routed_at  timestamptz
 )
 WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE forge_workflow_events IS 'Events that runs may wait for, signals to one run, and ends of runs and jobs that others wait for. An event is kept for runs that wait later.';
 COMMENT ON COLUMN forge_workflow_events.run_id IS 'The run that a signal is for; null for an event, which reaches every run that waits for it.';
 COMMENT ON COLUMN forge_workflow_events.once IS 'The idempotency key that it was emitted with.';
 COMMENT ON COLUMN forge_workflow_events.routed IS 'The runs that waited for it then were woken.';
+COMMENT ON COLUMN forge_workflow_events.routed_at IS 'When that was, after the commit of the event: a run that began between its emission and its commit still finds it.';
 CREATE UNIQUE INDEX forge_workflow_events_once ON forge_workflow_events (event, key, once) WHERE once IS NOT NULL;
 CREATE INDEX forge_workflow_events_key ON forge_workflow_events (event, key, id);
 CREATE INDEX forge_workflow_events_unrouted ON forge_workflow_events (id) WHERE NOT routed;

@@ -74,7 +74,7 @@ impl Tour {
 
     async fn claim(&self, runs: usize) {
         let claim = statement!("claim_runs").bind(self.lease).bind(vec!["tour"]).bind(vec![1]);
-        self.engine(claim.bind(10_i64), runs).await;
+        self.engine(claim.bind(vec![10_i64]).bind(10_i64), runs).await;
     }
 
     async fn leave(&self, run: RunId, claim: i32, status: &str, error: Option<&str>) {

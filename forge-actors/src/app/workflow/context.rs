@@ -107,11 +107,10 @@ impl WorkflowContext {
     /// `PAYLOAD_TOO_LARGE` when all attributes have more than 64 KiB as JSON.
     pub async fn set_attribute(&self, name: &str, value: impl Into<Value> + Send) -> Result<()> {
         let run = self.run();
-        let text = run.set_attribute(name, value.into());
-        if text.len() > PUBLISHED_BYTES_MAX {
+        let Some(text) = run.set_attribute(name, value.into(), PUBLISHED_BYTES_MAX) else {
             let text = format!("the attributes of a run have at most {PUBLISHED_BYTES_MAX} bytes");
             return Err(Fault::new(Code::PayloadTooLarge, text));
-        }
+        };
         if run.is_replaying() {
             return Ok(());
         }

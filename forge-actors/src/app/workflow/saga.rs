@@ -10,7 +10,7 @@ use crate::app::job_failure::JobFailure;
 use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure};
 use crate::app::workflow_run::compensation::{Compensation, CompensationCall};
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow_run::limits::RETRY_IN_MEMORY_MAX;
+use crate::app::workflow_run::limits::{INFRASTRUCTURE_PATIENCE, RETRY_IN_MEMORY_MAX};
 use crate::app::workflow_run::run::{ActiveRun, entry_of};
 use crate::app::workflow_run::store::StepRow;
 use crate::kernel::fault::Fault;
@@ -64,7 +64,7 @@ async fn compensate_one(
     {
         return Ok(CompensationEnd::Waits(due_at));
     }
-    let mut troubles = 0;
+    let mut outage: Option<(Instant, u32)> = None;
     loop {
         pause_point(Signal::WorkflowCompensating, &compensation.name).await;
         let began = Instant::now();
@@ -83,10 +83,14 @@ async fn compensate_one(
             Err(fault) => fault,
         };
         if is_infrastructure(&fault) {
-            troubles += 1;
-            tokio::time::sleep(BACKOFF.delay(troubles, fastrand::f64()).min(secs(10))).await;
-            continue;
+            let (since, tries) = outage.get_or_insert((began, 0));
+            if since.elapsed() < INFRASTRUCTURE_PATIENCE {
+                *tries += 1;
+                tokio::time::sleep(BACKOFF.delay(*tries, fastrand::f64()).min(secs(10))).await;
+                continue;
+            }
         }
+        outage = None;
         failed += 1;
         let is_last = failed >= ATTEMPTS_MAX || fault.forbids_retry();
         let pause = BACKOFF.delay(failed, fastrand::f64());

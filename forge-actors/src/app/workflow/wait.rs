@@ -15,8 +15,9 @@ use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus, UNCH
 use crate::app::workflow_run::limits::{SHORT_WAIT, WAIT_MAX};
 use crate::app::workflow_run::run::{ActiveRun, Found};
 use crate::app::workflow_run::store::{StepRow, TakenEvent};
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{Timestamp, secs};
 
 /// Waits in memory until this moment; a run that only waits leaves memory meanwhile.
 pub(super) async fn sleep_until(run: &ActiveRun, position: &str, due_at: Timestamp) {
@@ -169,20 +170,25 @@ impl<'a> IntoFuture for Sleep<'a> {
         Box::pin(async move {
             let Self { ctx, place, duration } = self;
             let run = ctx.run();
-            let slept = match place {
-                Ok(place) => sleep(run, &place, duration).await,
-                Err(fault) => Err(fault),
+            let place = match place {
+                Ok(place) => place,
+                Err(fault) => {
+                    // Nothing that a workflow could do about it.
+                    tracing::error!(run = %run.id, error = error_chain(&fault), "a sleep has no place in the run");
+                    return run.never().await;
+                }
             };
-            if let Err(fault) = slept {
-                // Nothing that a workflow could do about it: the run goes on from here when it is activated
-                // again.
-                let error = crate::kernel::error_chain::error_chain(&fault);
-                tracing::error!(run = %run.id, error, "a sleep could not be recorded");
-                run.never().await
+            while let Err(fault) = sleep(run, &place, duration).await {
+                let _executing = run.executing();
+                tracing::error!(run = %run.id, error = error_chain(&fault), "a sleep could not be recorded; retrying");
+                tokio::time::sleep(RECORD_AGAIN).await;
             }
         })
     }
 }
+
+/// Between two attempts to record a sleep.
+const RECORD_AGAIN: Duration = secs(1);
 
 async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -> Result<()> {
     let wanted = StepIdentity { kind: StepKind::Sleep, name: "sleep", shape: UNCHECKED_SHAPE };
@@ -245,8 +251,12 @@ impl Wanted {
             {
                 let _executing = run.executing();
                 let found = run.store.find_event(name, key, &run.claimed_events()).await?;
-                if let Some(event) = found.filter(|event| run.claim_event(event.id)) {
-                    return self.consume(run, event).await.map(Some);
+                if let Some(event) = found
+                    && let Some(claimed) = run.claim_event(event.id)
+                {
+                    let payload = self.consume(run, event).await?;
+                    claimed.keep();
+                    return Ok(Some(payload));
                 }
                 if due_at.is_some_and(|due_at| run.left(due_at).is_zero()) {
                     let mut row = row(place, *kind, name, *shape);

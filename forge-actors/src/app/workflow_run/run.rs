@@ -72,6 +72,8 @@ struct Progress {
     waits: BTreeMap<String, Option<Timestamp>>,
     /// When the first of the waits is over with which the function has left.
     due_at: Option<Timestamp>,
+    /// The count of arrivals when the function left.
+    left_at: Option<u64>,
     attributes: serde_json::Map<String, serde_json::Value>,
     /// Events that a wait of this activation has taken.
     claimed_events: Vec<i64>,
@@ -123,6 +125,27 @@ impl Drop for WaitingStep<'_> {
     }
 }
 
+/// An event that a wait has taken.
+pub(in crate::app) struct ClaimedEvent<'a> {
+    run: &'a ActiveRun,
+    event: Option<i64>,
+}
+
+impl ClaimedEvent<'_> {
+    /// The journal says that the wait has consumed it.
+    pub(in crate::app) fn keep(mut self) {
+        self.event = None;
+    }
+}
+
+impl Drop for ClaimedEvent<'_> {
+    fn drop(&mut self) {
+        if let Some(event) = self.event {
+            self.run.with(|progress| progress.claimed_events.retain(|claimed| *claimed != event));
+        }
+    }
+}
+
 /// What an activation leaves behind.
 pub struct RunProgress {
     /// How the code differs from the journal.
@@ -167,6 +190,7 @@ impl ActiveRun {
             compensations: Vec::new(),
             waits: BTreeMap::new(),
             due_at: None,
+            left_at: None,
             attributes: attributes.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             claimed_events: Vec::new(),
         };
@@ -212,7 +236,17 @@ impl ActiveRun {
 
     /// The function leaves with the waits that it has now; they end when it is dropped.
     pub fn leave(&self) {
-        self.with(|progress| progress.due_at = progress.waits.values().copied().flatten().min());
+        let seen = *self.arrivals.borrow();
+        self.with(|progress| {
+            progress.due_at = progress.waits.values().copied().flatten().min();
+            progress.left_at = Some(seen);
+        });
+    }
+
+    /// True when something has come since the function has left, which its waits have not looked at.
+    pub fn has_missed(&self) -> bool {
+        let left_at = self.with(|progress| progress.left_at);
+        left_at.is_some_and(|seen| *self.arrivals.borrow() != seen)
     }
 
     /// Whether the code differs from the journal.
@@ -444,11 +478,20 @@ impl ActiveRun {
         self.with(|progress| (progress.next_number - 1, progress.compensations.len()))
     }
 
-    /// Sets an attribute; the text of all of them.
-    pub(in crate::app) fn set_attribute(&self, name: &str, value: serde_json::Value) -> String {
+    /// Sets an attribute; the text of all of them. `None` when that has more bytes than `bytes_max`: then nothing
+    /// is changed.
+    pub(in crate::app) fn set_attribute(
+        &self,
+        name: &str,
+        value: serde_json::Value,
+        bytes_max: usize,
+    ) -> Option<String> {
         self.with(|progress| {
-            progress.attributes.insert(name.to_owned(), value);
-            serde_json::Value::Object(progress.attributes.clone()).to_string()
+            let mut attributes = progress.attributes.clone();
+            attributes.insert(name.to_owned(), value);
+            let text = serde_json::to_string(&attributes).ok().filter(|text| text.len() <= bytes_max)?;
+            progress.attributes = attributes;
+            Some(text)
         })
     }
 
@@ -463,14 +506,15 @@ impl ActiveRun {
         self.with(|progress| progress.claimed_events.clone())
     }
 
-    /// Takes an event for a wait; false when another wait of this activation has it.
-    pub(in crate::app) fn claim_event(&self, event: i64) -> bool {
+    /// Takes an event for a wait; `None` when another wait of this activation has it. A wait that is dropped
+    /// before it has recorded the event leaves it to others.
+    pub(in crate::app) fn claim_event(&self, event: i64) -> Option<ClaimedEvent<'_>> {
         self.with(|progress| {
             let is_new = !progress.claimed_events.contains(&event);
             if is_new {
                 progress.claimed_events.push(event);
             }
-            is_new
+            is_new.then_some(ClaimedEvent { run: self, event: Some(event) })
         })
     }
 

@@ -93,12 +93,12 @@ pub enum StepConnection {
 
 /// An attempt at a step may execute until this is dropped.
 pub struct StepPermit {
-    _permits: [Option<OwnedSemaphorePermit>; 4],
+    _permits: [Option<OwnedSemaphorePermit>; 5],
 }
 
 impl StepPermit {
     /// Holds these permits.
-    pub fn of(permits: [Option<OwnedSemaphorePermit>; 4]) -> Self {
+    pub fn of(permits: [Option<OwnedSemaphorePermit>; 5]) -> Self {
         Self { _permits: permits }
     }
 }

@@ -1,7 +1,8 @@
 -- Called by workflow/store: $1 lease, $2 run, $3 claim, $4 the new run, $5 its arguments, $6 seconds for which
 -- runs are kept whose workflow says nothing else, $7 rows and $8 bytes of the journal. Ends a run and starts
 -- the one that it goes on as, with the same key, parent, identity and attributes. A run of which a person has
--- asked to be cancelled does not go on. Locks the row of the lease for key share.
+-- asked to be cancelled does not go on; one that is to be paused is paused as the new run. Signals that it has not
+-- received wait for the new run. Locks the row of the lease for key share.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -23,13 +24,19 @@ WITH owner AS MATERIALIZED (
     SET run_id = $4
     FROM ended
     WHERE known.workflow = ended.workflow AND known.key = ended.key AND known.run_id = ended.id
+), signalled AS (
+    UPDATE forge_workflow_events event
+    SET key = $4::text, run_id = $4, emitted_at = clock_timestamp()
+    FROM ended
+    WHERE event.key = ended.id::text AND event.run_id = ended.id
+      AND NOT EXISTS (SELECT FROM forge_workflow_steps step WHERE step.run_id = ended.id AND step.event_id = event.id)
 ), waiting AS (
     UPDATE forge_workflow_steps step SET awaits = $4 FROM ended WHERE step.awaits = ended.id AND step.status = 'waiting'
 )
 INSERT INTO forge_workflow_runs (id, workflow, version, key, due_at, input, identity, trace, created_at, deadline_at, parent_id,
-    parent_position, parent_policy, awaited, followed, retain_secs, attributes, published, continues)
+    parent_position, parent_policy, awaited, followed, retain_secs, attributes, published, continues, request)
 SELECT $4, workflow, version, key, clock_timestamp(), $5::json, identity, trace, clock_timestamp(),
        clock_timestamp() + (deadline_at - created_at), parent_id, parent_position, parent_policy, awaited, followed,
-       retain_secs, attributes, published, id
+       retain_secs, attributes, published, id, request
 FROM ended
 RETURNING id

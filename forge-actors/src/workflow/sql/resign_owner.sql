@@ -1,4 +1,10 @@
--- Called by workflow/lease: $1 lease. Ends a lease that holds no run. Primary key, and the index
--- forge_workflow_runs_owned_by.
-DELETE FROM forge_workflow_owners
-WHERE id = $1 AND NOT EXISTS (SELECT FROM forge_workflow_runs WHERE owner_id = $1)
+-- Called by workflow/store for the lease keeper: $1 lease. Ends a lease: nothing is claimed with it any more.
+-- Locks its row for update, and so waits for the claims that are under way. A run that one of them has claimed
+-- is seen by the statements after this one. Primary key.
+WITH own AS MATERIALIZED (
+    SELECT id FROM forge_workflow_owners WHERE id = $1 AND lost_at IS NULL FOR UPDATE
+)
+UPDATE forge_workflow_owners owner
+SET lost_at = clock_timestamp()
+FROM own
+WHERE owner.id = own.id

@@ -9,7 +9,7 @@ WITH picked AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), marked AS (
-    UPDATE forge_workflow_events event SET routed = true FROM picked WHERE event.id = picked.id
+    UPDATE forge_workflow_events event SET routed = true, routed_at = clock_timestamp() FROM picked WHERE event.id = picked.id
 ), waiting AS (
     SELECT step.run_id
     FROM picked

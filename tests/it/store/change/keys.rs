@@ -110,7 +110,7 @@ async fn tables_share_a_function_and_partitions_follow() {
     keys.0.check("SELECT forge_disable_reactivity('t'), forge_disable_reactivity('ev')", EVERYTHING).await;
     assert_eq!(keys.0.value::<i64>(functions).await, 0);
     assert_eq!(
-        keys.0.value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%' AND tgrelid <> 'forge_job_progress'::regclass").await,
+        keys.0.value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%' AND tgrelid NOT IN ('forge_job_progress'::regclass, 'forge_workflow_progress'::regclass)").await,
         4
     );
     keys.0.drop().await;
