@@ -18,6 +18,7 @@ const MODELS: [&str; 8] = [
     "forge_job_progress",
     "forge_workflow_progress",
     "invitations",
+    "mails",
     "memberships",
     "notices",
     "projects",

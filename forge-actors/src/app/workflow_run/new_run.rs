@@ -167,6 +167,10 @@ pub trait StartRun: Send + Sync + 'static {
     /// idempotency key exists.
     fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>>;
 
+    /// Asks a run to be cancelled, on `db`, the transaction of the asking call. False when there is no such run,
+    /// or it is compensated or was asked already.
+    fn cancel<'a>(&'a self, db: &'a Db, run: RunId) -> BoxFuture<'a, Result<bool>>;
+
     /// How long runs that have ended are kept, unless their workflow says otherwise.
     fn retention(&self) -> Duration;
 }

@@ -262,6 +262,12 @@ impl ActiveRun {
         self.wake();
     }
 
+    /// What closes the steps that have begun and end no more.
+    pub fn open_steps(&self) -> Vec<StepRow> {
+        let is_open = |entry: &&JournalEntry| !entry.is_finished();
+        self.with(|progress| progress.journal.iter().filter(is_open).map(StepRow::abandoned).collect())
+    }
+
     /// Whether a completed step has something to be taken back.
     pub fn has_compensations(&self) -> bool {
         self.with(|progress| !progress.compensations.is_empty())

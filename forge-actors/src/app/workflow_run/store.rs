@@ -53,6 +53,29 @@ pub struct StepRow {
     pub awaits: Option<Uuid>,
 }
 
+impl StepRow {
+    /// The row that closes a step which has begun and ends no more.
+    pub fn abandoned(entry: &JournalEntry) -> Self {
+        Self {
+            position: entry.position.clone(),
+            kind: entry.kind,
+            status: StepStatus::Abandoned,
+            name: entry.name.clone(),
+            shape: entry.shape,
+            attempts: entry.attempts,
+            number: None,
+            input: None,
+            output: None,
+            error: None,
+            elapsed: Duration::ZERO,
+            due_in: None,
+            event: None,
+            event_id: None,
+            awaits: entry.awaits,
+        }
+    }
+}
+
 /// What the database has said about a row that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {
