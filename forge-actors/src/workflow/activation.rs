@@ -181,7 +181,7 @@ impl ActiveActivation {
             id: claimed.id,
             workflow: claimed.workflow.clone(),
             version: claimed.version,
-            began_at: claimed.begun_at,
+            begun_at: claimed.begun_at,
             now: claimed.now,
             entries,
             is_ending: claimed.ending.is_some(),
@@ -390,8 +390,8 @@ impl ActiveActivation {
         Ok(())
     }
 
-    /// Closes what the run still waits for: the other branches of a race, whatever it was cancelled in. Waits of
-    /// runs that have ended would otherwise be looked at for each event until the history is deleted.
+    /// Closes what the run still waits for: the other branches of a race, whatever it was cancelled in. Waits
+    /// of runs that have ended would otherwise be looked at for each event until the history is deleted.
     async fn abandon_open_steps(&self) -> Result<(), Fault> {
         let (run, claim) = (self.claimed.id, self.claimed.claim);
         let rows = self.run.open_steps().into_iter().map(|row| HeldStep { run, claim, row });

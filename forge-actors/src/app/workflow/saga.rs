@@ -60,11 +60,11 @@ async fn compensate_one(
     let open: Option<JournalEntry> = run.with_entry(&compensation.position);
     let mut failed = open.as_ref().map_or(0, |entry| entry.attempts);
     if let Some(due_at) = open.and_then(|entry| entry.due_at)
-        && !run.left(due_at).is_zero()
+        && !run.time_until(due_at).is_zero()
     {
         return Ok(CompensationEnd::Waits(due_at));
     }
-    let mut troubles = 0;
+    let mut outages = 0;
     loop {
         pause_point(Signal::WorkflowCompensating, &compensation.name).await;
         let began = Instant::now();
@@ -83,8 +83,8 @@ async fn compensate_one(
             Err(fault) => fault,
         };
         if is_infrastructure(&fault) {
-            troubles += 1;
-            tokio::time::sleep(BACKOFF.delay(troubles, fastrand::f64()).min(secs(10))).await;
+            outages += 1;
+            tokio::time::sleep(BACKOFF.delay(outages, fastrand::f64()).min(secs(10))).await;
             continue;
         }
         failed += 1;
@@ -112,20 +112,14 @@ async fn compensate_one(
 
 fn row(compensation: &Compensation, attempts: u32, began: Instant) -> StepRow {
     StepRow {
-        position: compensation.position.clone(),
-        kind: StepKind::Compensation,
-        status: StepStatus::Completed,
-        name: compensation.name.clone(),
-        shape: compensation.call.shape,
         attempts,
-        number: None,
         input: Some(String::from_utf8_lossy(&compensation.call.call.args).into_owned()),
-        output: None,
-        error: None,
         elapsed: began.elapsed(),
-        due_in: None,
-        event: None,
-        event_id: None,
-        awaits: None,
+        ..StepRow::new(
+            &compensation.position,
+            StepKind::Compensation,
+            &compensation.name,
+            compensation.call.shape,
+        )
     }
 }

@@ -142,7 +142,7 @@ impl ActiveRun {
             id,
             workflow,
             version,
-            began_at,
+            begun_at,
             now,
             entries,
             is_ending,
@@ -177,7 +177,7 @@ impl ActiveRun {
             workflow,
             version,
             store,
-            root: Branch::root(began_at),
+            root: Branch::root(begun_at),
             now,
             activated: Instant::now(),
             is_ending,
@@ -459,7 +459,7 @@ impl ActiveRun {
     }
 
     /// How long from now until this moment of the database's clock.
-    pub(in crate::app) fn left(&self, moment: Timestamp) -> Duration {
+    pub(in crate::app) fn time_until(&self, moment: Timestamp) -> Duration {
         let from_claim = (moment - self.now).to_std().unwrap_or_default();
         from_claim.saturating_sub(self.activated.elapsed())
     }
