@@ -73,8 +73,8 @@ impl ConfigSection for WorkflowConfig {
         let mut broken = Vec::new();
         if !(1..=ACTIVE_MAX_BOUND).contains(&self.active_max) {
             broken.push(format!(
-                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX_BOUND} (a node that is to run no \
-                 workflows has no role `worker`)",
+                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX_BOUND} (a node that is to \
+                 run no workflows has no role `worker`)",
                 self.active_max
             ));
         }
