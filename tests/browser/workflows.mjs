@@ -104,7 +104,7 @@ await browse(async (visitors) => {
 
   tell("a step, and a fork from it");
   await steps.getByRole("link", { name: "do 2", exact: true }).first().click();
-  await panel.getByLabel("input of the step", { exact: true }).getByText("do 2").waitFor();
+  await panel.getByLabel("arguments of the step", { exact: true }).getByText("do 2").waitFor();
   await visitors.picture(admin, "run-step");
   await visitors.accessible(admin, "a step");
   const before = address().pathname;
@@ -141,7 +141,7 @@ await browse(async (visitors) => {
   await dialog.getByLabel("Payload").fill('{"n": 2}');
   await dialog.getByRole("button", { name: "Send" }).click();
   await state.getByText("completed", { exact: true }).waitFor();
-  await main.getByLabel("output", { exact: true }).getByText("2").waitFor();
+  await main.getByLabel("result", { exact: true }).getByText("2").waitFor();
   if ((await button("Cancel…").count()) > 0) throw new Error("a run that has ended can be cancelled");
 
   tell("what a run waits for, and that no node has its code");

@@ -13,7 +13,9 @@ pub fn value_without_nul(value: serde_json::Value) -> serde_json::Value {
         Value::Array(values) => Value::Array(values.into_iter().map(value_without_nul).collect()),
         Value::Object(fields) => {
             let fields = fields.into_iter();
-            Value::Object(fields.map(|(name, value)| (without_nul(&name), value_without_nul(value))).collect())
+            Value::Object(
+                fields.map(|(name, value)| (without_nul(&name), value_without_nul(value))).collect(),
+            )
         }
         other => other,
     }

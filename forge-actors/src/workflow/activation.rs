@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::migration::{Migrated, migrate};
 use super::paths::WORKFLOWS;
-use super::rows::{ClaimedRun, End, EndStatus, JournalSize, Leave, RunRequest};
+use super::rows::{ClaimedRun, End, EndStatus, HeldStep, JournalSize, Leave, RunRequest};
 use super::run_store::HeldRun;
 use super::shared::{ActiveEntry, StopReason, WorkflowShared};
 use super::signals;
@@ -183,7 +183,7 @@ impl ActiveActivation {
             id: claimed.id,
             workflow: claimed.workflow.clone(),
             version: claimed.version,
-            began_at: claimed.begun_at,
+            begun_at: claimed.begun_at,
             now: claimed.now,
             entries,
             is_ending: claimed.ending.is_some(),
@@ -393,6 +393,17 @@ impl ActiveActivation {
         Ok(())
     }
 
+    /// Closes what the run still waits for: the other branches of a race, whatever it was cancelled in. Waits
+    /// of runs that have ended would otherwise be looked at for each event until the history is deleted.
+    async fn abandon_open_steps(&self) -> Result<(), Fault> {
+        let (run, claim) = (self.claimed.id, self.claimed.claim);
+        let rows = self.run.open_steps("").into_iter().map(|row| HeldStep { run, claim, row });
+        // A step that is not written any more says that the run is not held; so does its end.
+        let written = rows.map(|step| self.shared.recorder.submit(step));
+        futures::future::try_join_all(written).await?;
+        Ok(())
+    }
+
     /// Ends the run. False when it must not complete, or is not held any more.
     async fn end(
         &self,
@@ -404,6 +415,7 @@ impl ActiveActivation {
         if status != EndStatus::Completed {
             self.cancel_children().await?;
         }
+        self.abandon_open_steps().await?;
         pause_point(Step::WorkflowLeaving, &self.claimed.workflow).await;
         let row = End {
             run: self.claimed.id,

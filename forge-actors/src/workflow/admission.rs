@@ -8,12 +8,11 @@
 //! | that are transactions: mutations, starts, dispatches | | half of `database.write_connections_max` |
 //! | that are queries | | half of `database.read_connections_max` |
 //!
-//! A workflow that is the only one has no share of its own. A run for which there is no place stays in its
-//! table, new and woken ones alike. An attempt waits in memory: for a permit of its run, then of its
-//! workflow, of the workflow's share of the connections, of the node, and of the connections, at each of them in
-//! order. So neither a run with a thousand
-//! branches nor a workflow whose steps hang takes what the others need, and the calls of clients keep half of
-//! the connections.
+//! The only workflow of a binary may take all of the node's limits. A run beyond the limit of active runs,
+//! new or woken, is not claimed yet. An attempt beyond a limit waits in memory: first for the limit of its
+//! run, then of its workflow, of that one's share of the connections, of the node and of the connections,
+//! each in order of arrival. So neither a run with a thousand branches nor a workflow whose steps hang holds
+//! up the others, and calls of clients keep half of the connections.
 //!
 //! Invariants: permits are taken in that order alone, so no two attempts wait for each other; an attempt
 //! gives its permits back before its result is recorded, unless its transaction records it.
@@ -215,6 +214,9 @@ mod tests {
         let _other = admission.attempt("b", &two, StepConnection::Write).await;
         drop(held);
         let _held = admission.attempt("a", &one, StepConnection::Write).await;
-        assert!(admission.attempt("b", &three, StepConnection::Write).now_or_never().is_none(), "half of four");
+        assert!(
+            admission.attempt("b", &three, StepConnection::Write).now_or_never().is_none(),
+            "half of four"
+        );
     }
 }

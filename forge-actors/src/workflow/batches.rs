@@ -5,11 +5,11 @@
 //!      └─────────────────────────────otherwise──▶ gathered ──▶ the next write takes them all
 //! ```
 //!
-//! A lone row waits for nobody. Two writes are under way at most, each by one connection: the busier the
-//! node, the larger the batches. The second write begins beside a small or slow one alone, and only when it
-//! is not smaller: what a statement and its commit cost beside their rows is as much as ten of them. With a
-//! second write whenever something had gathered, 50 runs made batches of 12 rows. What gathers waits at most
-//! 10 ms for a write that is stuck.
+//! A row that comes alone is written at once. At most two writes are under way, each on one connection, so a
+//! busier node writes larger batches. The second write begins only when the first one has at most eight rows
+//! or takes longer than 0.5 ms, and when it has at least as many rows as are being written: a statement with
+//! its commit costs as much as ten rows, and a second write without these conditions had batches of 12 rows
+//! with 50 runs. Rows wait at most 10 ms for a write that is stuck.
 //!
 //! Invariants
 //! - A row is answered after the commit that wrote it, with what the database said about that row.
@@ -34,8 +34,8 @@ use crate::kernel::time::{millis, secs};
 use crate::subsystem::ActorPath;
 use crate::supervise::{Actor, ActorError, Address, ChildSpec, Context, Mailbox, Timer};
 
-/// Writes at a time.
-const LANES: usize = 2;
+/// Writes that are under way at the same time.
+const WRITES_MAX: usize = 2;
 /// Rows of a write beside which another one begins at once.
 const SMALL: usize = 8;
 /// A write that is under way for so long waits for the disk rather than for a core.
@@ -47,7 +47,7 @@ const BATCH_MAX: usize = 500;
 /// Bytes of one batch; a larger row is a batch of its own.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Between two attempts to write while the database does not answer.
-const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(50), secs(2));
+const OUTAGE_BACKOFF: Backoff = Backoff::exponential(millis(50), secs(2));
 
 /// Writes rows of one kind.
 pub(super) trait WriteRows: Send + Sync + 'static {
@@ -113,7 +113,7 @@ impl<W: WriteRows> Gathering<W> {
             let age = self.began.map_or(Duration::ZERO, |began| began.elapsed());
             age > STUCK || rows >= self.writing && (self.writing <= SMALL || age > SLOW)
         };
-        self.writes == 0 || self.writes < LANES && is_second_worth()
+        self.writes == 0 || self.writes < WRITES_MAX && is_second_worth()
     }
 
     fn begin(&mut self, rows: usize) {
@@ -260,7 +260,7 @@ impl<W: WriteRows> Batches<W> {
                         let error = error_chain(&fault);
                         tracing::warn!(writer = W::KIND, error, "write failed; retrying");
                     }
-                    tokio::time::sleep(AWAY_BACKOFF.jittered(failures)).await;
+                    tokio::time::sleep(OUTAGE_BACKOFF.jittered(failures)).await;
                     failures = failures.saturating_add(1);
                 }
             }

@@ -32,7 +32,7 @@ const LOOK_AFTER: Duration = millis(100);
 /// How long the next runs gather then.
 const GATHER: Duration = millis(2);
 /// Between two attempts to reach a database that does not answer.
-const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
+const OUTAGE_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 /// Time for an actor of a run to start.
 const START_LIMIT: Duration = secs(5);
 
@@ -217,7 +217,7 @@ impl RunClaimer {
             tracing::warn!(error = error_chain(fault), "claiming runs failed; retrying");
         }
         state.has_work = true;
-        state.pause = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), RunClaimerMessage::Poll));
+        state.pause = Some(cx.send_after(OUTAGE_BACKOFF.jittered(state.failures), RunClaimerMessage::Poll));
         state.failures = state.failures.saturating_add(1);
     }
 }

@@ -12,8 +12,10 @@ use crate::subsystem::ConfigSection;
 const LEASE_MIN: Duration = secs(2);
 /// The longest lease: runs of a node that is cut off wait for so long.
 const LEASE_MAX: Duration = days(1);
-const ACTIVE_MAX: u32 = 100_000;
-const STEPS_MAX: u32 = 100_000;
+/// The largest `workflows.active_max`.
+const ACTIVE_MAX_BOUND: u32 = 100_000;
+/// The largest `workflows.steps_max`.
+const STEPS_MAX_BOUND: u32 = 100_000;
 
 /// How a node with the role `worker` runs workflows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,16 +71,16 @@ impl ConfigSection for WorkflowConfig {
 
     fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        if !(1..=ACTIVE_MAX).contains(&self.active_max) {
+        if !(1..=ACTIVE_MAX_BOUND).contains(&self.active_max) {
             broken.push(format!(
-                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX} (a node that is to run no \
-                 workflows has no role `worker`)",
+                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX_BOUND} (a node that is to \
+                 run no workflows has no role `worker`)",
                 self.active_max
             ));
         }
-        if !(1..=STEPS_MAX).contains(&self.steps_max) {
+        if !(1..=STEPS_MAX_BOUND).contains(&self.steps_max) {
             broken.push(format!(
-                "workflows.steps_max is {}; it must be between 1 and {STEPS_MAX}",
+                "workflows.steps_max is {}; it must be between 1 and {STEPS_MAX_BOUND}",
                 self.steps_max
             ));
         }

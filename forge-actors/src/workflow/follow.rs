@@ -1,17 +1,17 @@
-//! What clients do with the runs that they follow: see how far one is, and cancel it. Statements run on the
-//! `db` of the caller.
+//! What clients do with the runs that they follow: they read the status of a run, and cancel it. Statements
+//! run on the `db` of the caller.
 //!
-//! A run is followed by the identity that started it with a handle, and by administrators. For everyone else
-//! there is no such run. The handle names one logical run: after `continue_as_new` it shows the run that goes
-//! on. A run that a start with the same id replaces has a handle of its own, and children are not followed
-//! with their parent.
+//! The identity that started a run with a handle may follow it, and so may administrators. All others get
+//! `NOT_FOUND`. The handle names one logical run: after `continue_as_new` it shows the new run. A run that
+//! replaces another one with the same id has a handle of its own, and the handle of a parent does not show
+//! its children.
 //!
 //! `forge_workflow_progress` holds a row for each run that is followed. A start with a handle writes the row
 //! in its own transaction. Triggers of `forge_workflow_runs` and `forge_workflow_history` copy each change of
 //! a followed run in the statement that makes the change, under the same lease and the same locks: what a
 //! client sees is what was committed, whatever is killed. Changes of that table are captured, those of the
-//! two others are not. The engine announces none of its commits, so nodes find such a change with their next
-//! poll, 5 to 50 ms later.
+//! two others are not. Recorder, leaver and ender announce no commit, so nodes find such a change with their
+//! next poll, 5 to 50 ms later.
 
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -25,12 +25,12 @@ use crate::kernel::ids::RunId;
 use crate::kernel::invocation::Identity;
 use crate::kernel::time::Timestamp;
 
-/// Identities that may follow one run; a further one does not see the run.
+/// Identities that may follow one run; a further one gets `NOT_FOUND`.
 const FOLLOWERS_MAX: i32 = 1_000;
-/// How often a run that is to be cancelled is looked for where it went on as a new one.
+/// Tries to cancel a run that goes on as a new one at the same moment; each try takes the newest run.
 const CANCEL_TRIES_MAX: u32 = 5;
 
-/// How far a run is, as its starter sees it.
+/// A run as its followers see it.
 #[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct FollowedWorkflow {
@@ -38,7 +38,7 @@ pub struct FollowedWorkflow {
     pub id: RunId,
     /// The run that it is now: another one after it went on as a new run.
     pub run: RunId,
-    /// Where it is in its life.
+    /// Its status.
     pub status: WorkflowStatus,
     /// When a run that waits goes on at the latest; `None` when that is open.
     pub due_at: Option<Timestamp>,

@@ -1,6 +1,8 @@
 //! The history of a run as a file: an operator exports it (`forge-node workflows history`), an author commits
 //! it, and a test replays it against the code.
 //!
+//! The table `forge_workflow_history` is something else: it has the rows of runs that have ended.
+//!
 //! A replay is that of `workflows check`: no step is executed, and nothing is written. It also compares how
 //! the function ends with how the run has ended.
 
@@ -95,7 +97,7 @@ pub enum HistoryError {
 /// A history that the code fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayedHistory {
-    /// Rows of its journal.
+    /// How many rows the journal of the run has.
     pub steps: usize,
     /// The run had not ended when its history was read: how it ends is not compared, and the code may ask for
     /// more than was recorded.

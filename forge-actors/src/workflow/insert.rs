@@ -67,8 +67,7 @@ async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartO
                 return Err(Fault::new(Code::Conflict, text).with_details(details));
             }
             (Some(true), IdConflict::Replace) => {
-                let cancel = sqlx::query(include_str!("sql/request_cancel.sql"));
-                cancel.bind(vec![found]).execute(db).await?;
+                request_cancel(db, found).await?;
             }
             (Some(false), IdConflict::ReturnRunning | IdConflict::Replace) | (None, _) => {}
         }
@@ -77,6 +76,12 @@ async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartO
     }
     insert_rows(&[started]).execute(db).await?;
     Ok(StartOutcome::New(*id))
+}
+
+/// Asks a run to be cancelled. False when it is not changed by that.
+pub(super) async fn request_cancel(db: &Db, run: RunId) -> Result<bool> {
+    let cancel = sqlx::query(include_str!("sql/request_cancel.sql")).bind(vec![run]);
+    Ok(cancel.fetch_optional(db).await?.is_some())
 }
 
 /// The statement that inserts runs, whose keys are locked. Those that are followed need their row of progress

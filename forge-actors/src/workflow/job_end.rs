@@ -1,4 +1,4 @@
-//! The job that tells a run that a job has ended which it waits for.
+//! The job that wakes a run when a job has ended for which the run waits.
 
 use crate::app::context::JobContext;
 use crate::app::dispatch::new_job;
@@ -9,20 +9,20 @@ use crate::app::workflow_run::new_run::NewEvent;
 use crate::app::{Priority, Result};
 use crate::kernel::ids::{JobId, RunId};
 
-/// The event that the end of a job is.
+/// The name of the event that stands for the end of a job; its key is the id of the job.
 const JOB_ENDED: &str = "forge.job";
 
-/// The job that waits for `job`, and then tells `run`.
-pub(super) fn teller(run: RunId, job: JobId) -> Result<NewJob> {
-    let mut teller = new_job(&TellJobEnd { run, job }, None)?;
-    teller.priority = i16::from(Priority::HIGH.level());
-    Ok(teller)
+/// A job that is executed when `job` has ended, and wakes `run` then.
+pub(super) fn end_notifier(run: RunId, job: JobId) -> Result<NewJob> {
+    let mut notifier = new_job(&NotifyJobEnd { run, job }, None)?;
+    notifier.priority = i16::from(Priority::HIGH.level());
+    Ok(notifier)
 }
 
-/// Emits that a job has ended.
+/// Emits the event that stands for the end of a job, which wakes the run that waits for it.
 #[forge_app_macros::job(name = "forge.workflowJobEnded", queue = "forge.workflow_jobs", attempts = 1000)]
-pub async fn tell_job_end(ctx: &JobContext, run: RunId, job: JobId) -> Result<()> {
-    tracing::debug!(%run, %job, "a job has ended that a run waits for");
+pub async fn notify_job_end(ctx: &JobContext, run: RunId, job: JobId) -> Result<()> {
+    tracing::debug!(%run, %job, "a job ended for which a run waits");
     let event = NewEvent {
         name: JOB_ENDED.to_owned(),
         key: job.to_string(),

@@ -1,5 +1,6 @@
-//! The lease keeper: holds the lease of this node while runs are active, renews it twice a second, and looks
-//! what has come for the runs that are held.
+//! The lease keeper: holds the lease of this node while runs are active, renews it twice a second, and reads
+//! what wakes or stops the runs that this node holds. When the lease is refused or has run out, all active
+//! runs stop; a lease without active runs is given up after five seconds.
 //!
 //! ```text
 //!             wanted                      renewed
@@ -25,7 +26,7 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
 /// Between two renewals.
 const RENEW_EVERY: Duration = millis(500);
-/// A lease that was not renewed for so long is suspected, when the server has no session of its node.
+/// A lease that was not renewed for this time is lost, when the server has no session of its node either.
 pub(super) const SUSPECT_AFTER: Duration = millis(1_500);
 /// A lease without active runs is given up after this time.
 const IDLE_MAX: Duration = secs(5);
@@ -42,11 +43,11 @@ pub(super) struct LeaseState {
     tick: Option<Timer>,
     idle_since: Instant,
     /// Held runs without an activation, as the last look has found them, and when that was.
-    forgotten: Arc<MergeSlot<Forgotten>>,
+    without_activation: Arc<MergeSlot<HeldWithoutActivation>>,
 }
 
 /// Runs that are held and have no activation.
-struct Forgotten {
+struct HeldWithoutActivation {
     runs: Vec<(RunId, i32)>,
     at: Instant,
 }
@@ -68,7 +69,7 @@ impl LeaseKeeper {
         state.is_busy = true;
         let is_idle = self.is_idle(state);
         state.is_wanted = false;
-        let (shared, forgotten) = (Arc::clone(&self.shared), Arc::clone(&state.forgotten));
+        let (shared, without_activation) = (Arc::clone(&self.shared), Arc::clone(&state.without_activation));
         cx.spawn_message("renew", async move {
             give_back(&shared).await;
             match held {
@@ -76,7 +77,7 @@ impl LeaseKeeper {
                 Some(lease) if is_idle => resign(&shared, lease).await,
                 Some(lease) => {
                     renew(&shared, lease).await;
-                    compare_held(&shared, &forgotten).await;
+                    compare_held(&shared, &without_activation).await;
                 }
             }
             LeaseMessage::Done
@@ -107,7 +108,7 @@ impl Actor for LeaseKeeper {
             is_wanted: false,
             tick: None,
             idle_since: Instant::now(),
-            forgotten: Arc::default(),
+            without_activation: Arc::default(),
         })
     }
 
@@ -193,7 +194,7 @@ async fn renew(shared: &WorkflowShared, lease: OwnLease) {
     }
 }
 
-/// Has runs leave whose activation has ended without leaving.
+/// Lets runs be claimed again whose activation has ended before they have left.
 async fn give_back(shared: &WorkflowShared) {
     let runs = shared.given_back.try_take().unwrap_or_default();
     let leaves = runs.into_iter().map(async |run| {
@@ -211,10 +212,12 @@ async fn give_back(shared: &WorkflowShared) {
 /// is given back: the answer to its claim got lost. A run that has just been claimed has no activation yet,
 /// so one is given back when two looks have found it. One that it executes and does not hold is stopped: it
 /// was terminated, and whatever its steps still did would be refused.
-async fn compare_held(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>) {
-    let last = forgotten.try_take().unwrap_or_else(|| Forgotten { runs: Vec::new(), at: Instant::now() });
+async fn compare_held(shared: &WorkflowShared, without_activation: &MergeSlot<HeldWithoutActivation>) {
+    let last = without_activation
+        .try_take()
+        .unwrap_or_else(|| HeldWithoutActivation { runs: Vec::new(), at: Instant::now() });
     if last.at.elapsed() < LOOK_EVERY {
-        return forgotten.put(|slot| *slot = Some(last));
+        return without_activation.put(|slot| *slot = Some(last));
     }
     let Some(lease) = shared.living_lease() else { return };
     let active: Vec<_> = shared.active.iter().map(|entry| (*entry.key(), entry.claim)).collect();
@@ -231,10 +234,10 @@ async fn compare_held(shared: &WorkflowShared, forgotten: &MergeSlot<Forgotten>)
         tracing::warn!(%run, "a run was held and not executed; it is claimed again");
         let _left = shared.leaver.submit(Leave::ready(*run, *claim, 0)).await;
     }
-    forgotten.put(|slot| *slot = Some(Forgotten { runs, at: Instant::now() }));
+    without_activation.put(|slot| *slot = Some(HeldWithoutActivation { runs, at: Instant::now() }));
 }
 
-/// The part of a lease that this node counts on.
+/// How long after a renewal this node counts on its lease: a sixth less than others wait.
 fn margin(duration: Duration) -> Duration {
     duration - duration / 6
 }

@@ -27,7 +27,7 @@ pub(super) enum RunClaimerMessage {
 pub(super) enum LeaseMessage {
     /// A lease is needed.
     Wanted,
-    /// Time to renew the lease, and to look what has come for the runs that are held.
+    /// Time to renew the lease, and to read what wakes or stops the runs that are held.
     Tick,
     /// What was begun at a tick has ended.
     Done,

@@ -1,19 +1,33 @@
 //! Workflows: functions whose progress is a journal in Postgres, so that they go on after any crash.
 //!
-//! ```text
-//!   start ──▶ ready ── claim ──▶ running ── body returned Ok ───────────────────────▶ completed
-//!               ▲                 │ │ │ │
-//!               │  due · event      │ │ │ └─ continue_as_new ──────────────────────────▶ continued
-//!               └── waiting ◀───────┘ │ │
-//!                                     │ └─ body failed · time limit · cancel: `ending` is set, completed
-//!               paused ◀── pause ─────┤    steps are compensated in reverse order ────▶ failed · cancelled
-//!               ready  ◀── resume     │                      │
-//!                                     │                      └─ a compensation failed ─▶ compensation_failed
-//!               diverged ◀────────────┘                                                  │ retry · skip
-//!                  the code does not fit the journal                       ready ◀───────┘
+//! | From | What happens | To |
+//! |---|---|---|
+//! | | start, fork | `ready` |
+//! | `ready`, `waiting` | a node with its code claims the run when it is due | `running` |
+//! | `waiting` | an event, a signal, or the end of a child or a job has come | `ready` |
+//! | `running` | the function, or a compensation, can only wait | `waiting` |
+//! | `running` | the same, and something has come or was asked meanwhile | `ready` |
+//! | `running` | the node stops, has lost its lease, or reads the journal anew | `ready` |
+//! | `ready`, `waiting` | a person pauses the run | `paused` |
+//! | `running` | the same; the steps under way end first | `paused` |
+//! | `running` | the run was to be paused, and was resumed or cancelled meanwhile | `ready` |
+//! | `paused` | a person resumes the run | `ready` |
+//! | `running` | code, arguments or migration do not fit the journal | `diverged` |
+//! | `running` | a compensation has failed for good | `compensation_failed` |
+//! | `diverged`, `compensation_failed` | a person retries the run | `ready` |
+//! | `compensation_failed` | a person skips the compensation | `ready` |
+//! | `waiting`, `paused`, `diverged` | a person, or the end of its parent, cancels the run | `ready` |
+//! | `running` | the function has returned | `completed` |
+//! | `running` | the function has asked for `continue_as_new` | `continued` |
+//! | `running` | function failed or time limit reached, and all is compensated | `failed` |
+//! | `running` | the run was cancelled, and all is compensated | `cancelled` |
+//! | every status that has not ended | a person terminates the run | `terminated` |
+//! | `failed`, `cancelled`, `terminated` | a person retries the run, while its history is kept | `ready` |
 //!
-//!   every state before the last column ── terminate ──▶ terminated
-//! ```
+//! A run that is cancelled while it is `ready` or `running` keeps its status: its node compensates it.
+//! `ending` says how a run will end while its steps are compensated. `compensating` is no status of a row:
+//! people see it while `ending` is set and the status is `ready`, `running` or `waiting`. `paused`,
+//! `diverged` and `compensation_failed` are called parked: a person decides.
 //!
 //! A run executes its function from the beginning each time it is activated. A step that the journal holds
 //! returns what the journal says; the first one that it does not hold runs, is recorded, and only then
@@ -83,7 +97,7 @@
 //!   ├ leaver       writes how runs leave: they wait, are parked, or are to be claimed again
 //!   ├ ender        writes how runs end
 //!   ├ instances    an actor for each run that is active (dynamic)
-//!   ├ lease        holds the lease of this node, looks what has come for its runs
+//!   ├ lease        holds the lease of this node, reads what wakes or stops its runs
 //!   ├ router       wakes runs for which events have come
 //!   ├ rescuer      takes over the runs of lost nodes
 //!   ├ run_expiry   deletes old runs and events, while this node leads `workflows`

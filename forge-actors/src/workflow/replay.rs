@@ -87,7 +87,7 @@ pub(super) async fn replay(
             id: run.id,
             workflow: run.workflow,
             version: run.version,
-            began_at: run.begun_at,
+            begun_at: run.begun_at,
             now: run.now,
             entries: run.entries,
             is_ending: run.is_ending,

@@ -15,7 +15,7 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox};
 /// Events of one statement.
 const ROUTE_MAX: i64 = 500;
 /// Between two attempts to reach a database that does not answer.
-const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
+const OUTAGE_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 
 pub(super) struct Router {
     shared: Arc<WorkflowShared>,
@@ -88,7 +88,7 @@ async fn route(shared: &WorkflowShared) {
                 if failures == 0 {
                     tracing::warn!(error = error_chain(&fault), "routing events failed; retrying");
                 }
-                let pause: Duration = AWAY_BACKOFF.jittered(failures);
+                let pause: Duration = OUTAGE_BACKOFF.jittered(failures);
                 tokio::time::sleep(pause).await;
                 failures = failures.saturating_add(1);
             }

@@ -13,9 +13,9 @@ use super::rows::{ClaimedRun, HeldStep};
 use super::shared::{StopReason, WorkflowShared};
 use super::store;
 use crate::app::Result;
+use crate::app::follower::follower;
 use crate::app::job::DependencyKind;
 use crate::app::job_end::JobEnd;
-use crate::app::follower::follower;
 use crate::app::new_job::{DispatchOutcome, NewDependency, NewJob};
 use crate::app::workflow_run::journal::{JournalEntry, outcome_in};
 use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
@@ -68,8 +68,8 @@ impl HeldRun {
         HeldStep { run: self.run, claim: self.claim, row }
     }
 
-    /// The node has lost the run: its function is dropped.
-    async fn lost<T>(&self) -> T {
+    /// Stops the run, because this node does not hold it any more. Never returns: the function is dropped.
+    async fn stop_as_lost<T>(&self) -> T {
         if let Some(entry) = self.shared.active.get(&self.run).filter(|entry| entry.claim == self.claim) {
             entry.stop_for(StopReason::Lost);
         }
@@ -83,24 +83,25 @@ impl HeldRun {
             Ok(None) => {}
             // Another wait has consumed the event: the journal is not what this activation believes.
             Err(fault) if fault.sqlstate().as_deref() == Some(UNIQUE_VIOLATION) => {
-                return self.forget().await;
+                return self.stop_as_outdated().await;
             }
             Err(fault) => return Err(fault),
         }
-        let Some(lease) = self.shared.living_lease() else { return self.lost().await };
+        let Some(lease) = self.shared.living_lease() else { return self.stop_as_lost().await };
         match self.shared.store.find_held_step(lease, (self.run, self.claim), &position).await? {
             // The answer to an earlier write of this row got lost.
             Some(entry) if entry.output == output && entry.status == status => {
                 Ok(Recorded { finished_at: entry.finished_at, due_at: entry.due_at })
             }
             // An earlier activation has recorded another result, which counts.
-            Some(_) => self.forget().await,
-            None => self.lost().await,
+            Some(_) => self.stop_as_outdated().await,
+            None => self.stop_as_lost().await,
         }
     }
 
-    /// The journal holds what this activation does not know: the run is activated again.
-    async fn forget<T>(&self) -> T {
+    /// Stops this activation, because the journal has a row that it does not know; the run is claimed again
+    /// and reads its journal anew. Never returns: the function is dropped.
+    async fn stop_as_outdated<T>(&self) -> T {
         if let Some(entry) = self.shared.active.get(&self.run).filter(|entry| entry.claim == self.claim) {
             entry.stop_for(StopReason::Outdated);
         }
@@ -134,7 +135,7 @@ impl HeldRun {
         };
         pause_point(Step::WorkflowStarting, &label).await;
         let receipt = tx.commit().await?;
-        self.shared.publish(receipt, BTreeSet::new());
+        self.shared.announce(receipt, BTreeSet::new());
         self.shared.run_ready();
         Ok(written)
     }
@@ -164,11 +165,11 @@ impl HeldRun {
             }
             let mut row = StepRow { awaits: Some(*outcome.job().as_uuid()), ..row };
             if is_awaited {
-                let teller = super::job_end::teller(self.run, job.id)?;
-                queues.insert(Arc::from(teller.queue.as_str()));
-                jobs.insert(&db, &teller, None, self.trace.clone()).await?;
+                let notifier = super::job_end::end_notifier(self.run, job.id)?;
+                queues.insert(Arc::from(notifier.queue.as_str()));
+                jobs.insert(&db, &notifier, None, self.trace.clone()).await?;
                 let awaited = std::slice::from_ref(&job);
-                let dependencies = NewDependency::of(teller.id, DependencyKind::Member, 0, awaited);
+                let dependencies = NewDependency::of(notifier.id, DependencyKind::Member, 0, awaited);
                 jobs.depend(&db, &dependencies).await?;
             } else {
                 row.output = Some(serde_json::to_string(&outcome).map_err(Fault::internal)?);
@@ -183,7 +184,7 @@ impl HeldRun {
             }
         };
         let receipt = tx.commit().await?;
-        self.shared.publish(receipt, queues);
+        self.shared.announce(receipt, queues);
         Ok(written)
     }
 
@@ -223,7 +224,7 @@ impl HeldRun {
         ) {
             return Err(fault);
         }
-        let Some(lease) = self.shared.living_lease() else { return self.lost().await };
+        let Some(lease) = self.shared.living_lease() else { return self.stop_as_lost().await };
         let held = (self.run, self.claim);
         if fault.code() == Code::Conflict
             && self.shared.store.find_held_step(lease, held, position).await?.is_none()
@@ -276,7 +277,7 @@ impl RunStore for HeldRun {
         Box::pin(async move {
             // What another owner has recorded would let the function go on, and execute what comes next.
             if self.shared.living_lease().is_none() {
-                return self.lost().await;
+                return self.stop_as_lost().await;
             }
             self.shared.store.find_step(self.run, position).await
         })
@@ -314,12 +315,12 @@ impl RunStore for HeldRun {
 
     fn publish(&self, published: Option<String>, attributes: Option<String>) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let Some(lease) = self.shared.living_lease() else { return self.lost().await };
+            let Some(lease) = self.shared.living_lease() else { return self.stop_as_lost().await };
             let held = (self.run, self.claim);
             let (published, attributes) = (published.as_deref(), attributes.as_deref());
             match self.shared.store.publish(lease, held, published, attributes).await? {
                 true => Ok(()),
-                false => self.lost().await,
+                false => self.stop_as_lost().await,
             }
         })
     }
@@ -333,6 +334,6 @@ impl RunStore for HeldRun {
     }
 
     fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {
-        self.shared.publish(receipt, queues);
+        self.shared.announce(receipt, queues);
     }
 }

@@ -33,11 +33,11 @@ use crate::supervise::Address;
 pub(super) struct OwnLease {
     /// The fencing number of the runs that are held.
     pub(super) id: i64,
-    /// When it has run out for certain, by this node's clock.
+    /// Until this moment of its own clock the node counts on the lease, which has not run out before it.
     pub(super) until: Instant,
 }
 
-/// The lease, while it is certain that it has not run out.
+/// The id of the lease; `None` when the node holds none, or its lease may have run out.
 fn living(lease: &watch::Ref<'_, Option<OwnLease>>) -> Option<i64> {
     lease.filter(|lease| lease.until > Instant::now()).map(|lease| lease.id)
 }
@@ -47,7 +47,7 @@ pub(super) struct ActiveEntry {
     pub(super) claim: i32,
     pub(super) run: Arc<ActiveRun>,
     pub(super) stop: watch::Sender<Option<StopReason>>,
-    /// What has come for it, as this node knows.
+    /// `forge_workflow_runs.wakes`, as the lease keeper has read it last.
     pub(super) wakes: i32,
 }
 
@@ -60,9 +60,9 @@ pub(super) enum StopReason {
     TimedOut,
     /// The node stops.
     Drain,
-    /// The journal holds what the activation does not know: the run is activated again.
+    /// The journal has a row that the activation does not know: the run is claimed again.
     Outdated,
-    /// The lease is lost: nothing more is written.
+    /// The node has lost its lease, or does not hold the run any more: what it writes would be refused.
     Lost,
 }
 
@@ -76,25 +76,25 @@ pub(super) struct WorkflowShared {
     pub(super) jobs: Arc<dyn InsertJob>,
     pub(super) hints: HintHub,
     pub(super) config: WorkflowConfig,
-    /// The lease of this node; `None` while it holds none. Written by the lease keeper; wakes those who wait
-    /// for a change.
+    /// The lease of this node; `None` while it holds none. The lease keeper writes it, all others read it.
     pub(super) lease: watch::Sender<Option<OwnLease>>,
-    /// The runs that are active. Entries are made and removed by the activations; the watcher of the lease
-    /// keeper and the router read them.
+    /// The runs that are active. Entries are made and removed by the activations; the lease keeper and the
+    /// router read them.
     pub(super) active: DashMap<RunId, ActiveEntry>,
-    /// The claims of the runs that were claimed and have not left. Written by the claimer and the
-    /// activations; the lease keeper reads it.
+    /// The claim of each run that this node has claimed and that has not left. Written by the claimer and the
+    /// activations; the lease keeper compares it with the table.
     pub(super) held: DashMap<RunId, i32>,
     /// How many runs are active, and how many attempts at their steps execute. Counted by the claimer, the
     /// activations and the attempts; attempts wait there.
     pub(super) admission: WorkflowAdmission,
-    /// Runs whose activation has ended without leaving. Put by activations; the lease keeper, which is woken
-    /// with a message, has them leave.
+    /// Runs whose activation has ended, by a crash or an error, before the run has left. Put by activations;
+    /// the lease keeper, which is woken with a message, writes that they are to be claimed again.
     pub(super) given_back: MergeSlot<Vec<ClaimedRun>>,
     /// When the next run is due that this node has seen leave. Put by activations; taken by the claimer,
     /// which is woken with a message.
     pub(super) next_due: MergeSlot<Instant>,
-    /// A poll has seen a lease that may be lost. Set by the claimer, taken by the rescuer; nobody is woken.
+    /// A poll of the claimer has seen a lease of another node that may be lost. The claimer sets this; the
+    /// rescuer takes it at its next look.
     pub(super) has_suspect: AtomicBool,
     /// The node stops: no run is claimed. Set by the claimer.
     pub(super) is_draining: AtomicBool,
@@ -107,7 +107,7 @@ pub(super) struct WorkflowShared {
 }
 
 impl WorkflowShared {
-    /// The lease, while it is certain that it has not run out.
+    /// The id of this node's lease; `None` when it holds none, or its lease may have run out.
     pub(super) fn living_lease(&self) -> Option<i64> {
         living(&self.lease.borrow())
     }
@@ -122,8 +122,8 @@ impl WorkflowShared {
         self.hints.publish(Hint::of([Arc::<str>::from(EVENTS_TOPIC)]));
     }
 
-    /// Announces the commit of a step.
-    pub(super) fn publish(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {
+    /// Announces the commit of a step to live queries, and to the workers of these queues.
+    pub(super) fn announce(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {
         self.hints.publish(Hint::of_commit(receipt, queues));
     }
 
@@ -148,7 +148,7 @@ impl WorkflowShared {
         }
     }
 
-    /// Has a run leave whose activation has ended without leaving.
+    /// Lets a run be claimed again whose activation has ended, by a crash or an error, before it has left.
     pub(super) fn give_back(&self, run: ClaimedRun) {
         self.given_back.put(|runs| runs.get_or_insert_default().push(run));
         self.lease_keeper.notify(LeaseMessage::Wanted);

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-/// Counter: runs that have ended on this node, by `workflow` and `status`.
+/// Counter: runs that this node has ended as completed, failed or cancelled, by `workflow` and `status`; not
+/// those that were terminated or went on as new ones.
 pub const WORKFLOW_RUNS_TOTAL: &str = "forge_workflow_runs_total";
-/// Histogram, seconds: from the claim of a run until it has left its node, by `workflow`.
+/// Histogram, seconds: one execution of a run's function, after its journal was loaded, until it has ended or
+/// only waits; without compensation. By `workflow`.
 pub const WORKFLOW_ACTIVATION_SECONDS: &str = "forge_workflow_activation_seconds";
 /// Counter: runs that were parked because the code did not fit their journal, by `workflow`.
 pub const WORKFLOWS_DIVERGED_TOTAL: &str = "forge_workflows_diverged_total";

@@ -26,7 +26,7 @@ impl Subsystem for WorkflowSubsystem {
         ActorNote::new(&LEAVER, "writes how runs leave this node"),
         ActorNote::new(&ENDER, "writes how runs end"),
         ActorNote::new(&INSTANCES, "one actor for each run that is active"),
-        ActorNote::new(&LEASE, "holds the lease of this node, looks what has come for its runs"),
+        ActorNote::new(&LEASE, "holds the lease of this node, reads what wakes or stops its runs"),
         ActorNote::new(&CLAIMER, "claims runs that are due, starts their actors"),
         ActorNote::new(&ROUTER, "wakes runs for which events have come"),
         ActorNote::new(&RESCUER, "takes over the runs of lost nodes"),

@@ -140,8 +140,8 @@ pub enum NotJoined {
     Withdrawn,
 }
 
-/// Invites a person by e-mail address, who need not have signed up yet. Answers the run of the workflow: for
-/// a person who is invited already, the one that runs.
+/// Invites a person by e-mail address, who need not have signed up yet. Returns the run of the workflow; of a
+/// person whose invitation is open already, that one's run.
 #[forge::mutation]
 pub async fn invite(
     ctx: &MutationContext,
@@ -159,7 +159,7 @@ pub async fn invite(
     if sqlx::query_scalar(select).bind(project).bind(&email).fetch_one(ctx.db()).await? {
         return Err(InvitationError::AlreadyAMember { email });
     }
-    // A run whose invitation is closed, or over its time, ends in a moment. It is not the one to find.
+    // The run of an invitation that is closed or expired may not have ended yet: a new run replaces it.
     let select = "SELECT status IN ('declined', 'withdrawn') OR status = 'waiting' AND expires_at < now()
         FROM invitations WHERE project = $1 AND email = $2 ORDER BY id DESC LIMIT 1";
     let ends: Option<bool> =
@@ -169,7 +169,7 @@ pub async fn invite(
     Ok(start.id((project, &email)).on_conflict(rule).attribute("email", email.as_str()).await?)
 }
 
-/// Invites a person, and waits for the answer; answers who has joined.
+/// Invites a person, and waits for the answer; returns the user who has joined.
 #[forge::workflow(timeout = "8d")]
 pub async fn invite_member(
     ctx: &WorkflowContext,

@@ -139,7 +139,7 @@ pub struct RunFilterFlags {
     /// Only runs of this version.
     #[arg(long, value_name = "N")]
     pub of_version: Option<u32>,
-    /// Only runs that were started with this id of the application: a text, or its JSON.
+    /// Only runs whose start gave this id: a text, or its JSON.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Only children of this run.

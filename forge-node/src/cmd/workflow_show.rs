@@ -41,7 +41,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("run", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, status, palette))),
         ("workflow", facts::value(&format!("{}, version {}", row.workflow, row.version))),
-        ("id", text(row.key.as_ref())),
+        ("key", text(row.key.as_ref())),
         ("arguments", facts::value(&detail.input)),
         ("attributes", text(detail.attributes.as_ref())),
         ("started", facts::time(Some(row.created_at))),
@@ -49,7 +49,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("tenant", text(detail.tenant.as_ref())),
         ("trace", text(detail.trace.as_ref())),
         ("node", text(row.node.as_ref())),
-        ("asked to", row.request.map(|request| format!("{request:?}").to_lowercase().into())),
+        ("asked to", row.request.map(|request| request.as_str().into())),
         ("due", facts::time(row.due_at)),
         ("must end", facts::time(detail.deadline_at.filter(|_| row.finished_at.is_none()))),
         ("finished", facts::time(row.finished_at)),
@@ -86,7 +86,7 @@ fn timeline(detail: &WorkflowDetail, now: Timestamp, palette: Palette) -> Text {
     if detail.journal.is_empty() {
         return "no steps".into();
     }
-    let cells: Vec<_> = detail.journal.iter().map(|step| cells(step, now)).collect();
+    let cells: Vec<_> = detail.journal.iter().map(|step| cells(step, detail.run.status, now)).collect();
     let mut text =
         table::render_within(width::columns(), COLUMNS, &cells, palette, |index, line| {
             match detail.journal[index].status {
@@ -104,7 +104,7 @@ fn timeline(detail: &WorkflowDetail, now: Timestamp, palette: Palette) -> Text {
     text
 }
 
-fn cells(step: &WorkflowStep, now: Timestamp) -> [String; COLUMNS.len()] {
+fn cells(step: &WorkflowStep, of_run: WorkflowStatus, now: Timestamp) -> [String; COLUMNS.len()] {
     let took = step.finished_at.unwrap_or(now).signed_duration_since(step.started_at);
     let took = took.to_std().unwrap_or_default();
     let kind = match step.kind {
@@ -115,10 +115,22 @@ fn cells(step: &WorkflowStep, now: Timestamp) -> [String; COLUMNS.len()] {
         step.position.to_owned(),
         step.name.to_owned(),
         kind,
-        step.status.as_str().to_owned(),
+        status(step, of_run).to_owned(),
         short(took),
         note(step),
     ]
+}
+
+/// How far a step is. A wait whose time was over was not skipped, and a compensation that has failed for good
+/// is not tried again by itself.
+fn status(step: &WorkflowStep, of_run: WorkflowStatus) -> &'static str {
+    match (step.kind, step.status) {
+        (StepKind::Event | StepKind::Signal, StepStatus::Skipped) => "timed out",
+        (StepKind::Compensation, StepStatus::Retrying) if of_run == WorkflowStatus::CompensationFailed => {
+            "failed"
+        }
+        (_, status) => status.as_str(),
+    }
 }
 
 /// What is particular about a step.
@@ -164,14 +176,16 @@ pub(super) fn describe(wait: &WorkflowWait, now: Timestamp) -> String {
     }
 }
 
-/// A duration as people say it: milliseconds below a second, seconds below an hour, minutes beyond.
+/// A duration in its two largest units, such as `6d 23h`; milliseconds below a second.
 fn short(duration: Duration) -> String {
-    let whole = match duration.as_secs() {
-        0 => millis(u64::try_from(duration.as_millis()).unwrap_or_default()),
-        secs if secs < 3_600 => Duration::from_secs(secs),
-        secs => Duration::from_secs(secs / 60 * 60),
-    };
-    format_duration(whole)
+    let secs = duration.as_secs();
+    if secs == 0 {
+        return format_duration(millis(u64::try_from(duration.as_millis()).unwrap_or_default()));
+    }
+    let parts = [("d", secs / 86_400), ("h", secs / 3_600 % 24), ("m", secs / 60 % 60), ("s", secs % 60)];
+    let first = parts.iter().position(|(_, count)| *count > 0).unwrap_or(parts.len() - 1);
+    let shown = parts.iter().skip(first).take(2).filter(|(_, count)| *count > 0);
+    shown.map(|(unit, count)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A line in the colour of a run's status.
@@ -195,6 +209,21 @@ mod tests {
     use forge_actors::kernel::time::hours;
 
     use super::*;
+
+    #[test]
+    fn a_duration_has_its_two_largest_units() {
+        for (duration, expected) in [
+            (millis(0), "0ms"),
+            (millis(999), "999ms"),
+            (millis(1_500), "1s"),
+            (Duration::from_secs(3_599), "59m 59s"),
+            (hours(2), "2h"),
+            (hours(2) + Duration::from_secs(30), "2h"),
+            (hours(167) + Duration::from_secs(3_540), "6d 23h"),
+        ] {
+            assert_eq!(short(duration), expected);
+        }
+    }
 
     #[test]
     fn a_wait_is_a_sentence() {

@@ -64,9 +64,9 @@ WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_
       autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE forge_workflow_runs IS 'Runs that have not ended. Ending one moves its row to forge_workflow_history.';
 COMMENT ON COLUMN forge_workflow_runs.due_at IS 'When it is to be claimed, by the clock of the database; infinity while it waits for an event without a timeout.';
-COMMENT ON COLUMN forge_workflow_runs.claim IS 'Grows with every claim; writes name it beside the owner.';
-COMMENT ON COLUMN forge_workflow_runs.wakes IS 'Grows when something comes that the run waits for; an owner that leaves the run compares it with what it has seen.';
-COMMENT ON COLUMN forge_workflow_runs.request IS 'What a person has asked of it and its owner has not done yet.';
+COMMENT ON COLUMN forge_workflow_runs.claim IS 'Counts the claims of the run. A node names it with owner_id in each write, so that a write of an earlier claim is refused.';
+COMMENT ON COLUMN forge_workflow_runs.wakes IS 'Counts what has come for waits of the run: events, signals, ends of children and jobs. A node that lets the run wait compares it with the count that it has read.';
+COMMENT ON COLUMN forge_workflow_runs.request IS 'What a person, or the end of its parent, has asked of the run, and its node has not done yet: pause or cancel.';
 COMMENT ON COLUMN forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
 COMMENT ON COLUMN forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
 COMMENT ON COLUMN forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';

@@ -14,10 +14,11 @@ async fn captured(database: &Database) -> Vec<String> {
 }
 
 /// The models of the demo, after the tables of Forge's own that live queries read.
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 9] = [
     "forge_job_progress",
     "forge_workflow_progress",
     "invitations",
+    "mails",
     "memberships",
     "notices",
     "projects",

@@ -42,6 +42,15 @@ const README: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "A **workflow** is an async function",
+        &[
+            ("runs_end_rightly_whichever_step_their_nodes_are_killed_at", "tests/it/node/workflow_kills.rs"),
+            ("a_run_that_sleeps_for_days_goes_on_when_they_have_passed", "tests/it/workflow/waits.rs"),
+            ("a_run_keeps_its_version_and_a_new_one_begins_with_the_newest", "tests/it/workflow/versions.rs"),
+            ("a_run_that_fails_takes_back_what_has_completed_in_reverse_order", "tests/it/workflow/sagas.rs"),
+        ],
+    ),
+    (
         "The browser gets typed functions",
         &[("the_compiler_accepts_what_is_right_and_nothing_else", "tests/it/generate/typescript.rs")],
     ),

@@ -53,6 +53,24 @@ pub(super) async fn start_ship(ctx: &MutationContext) -> Result<RunId> {
     ctx.start(Ship { pin: Secret::new("4711".to_owned()) }).await
 }
 
+/// Cancels a run, and is rolled back when it is told to fail.
+#[forge::mutation(internal)]
+pub(super) async fn withdraw(ctx: &MutationContext, run: RunId, fails: bool) -> Result<bool> {
+    let is_asked = ctx.cancel_run(run).await?;
+    if fails { Err(Fault::new(Code::Conflict, "not now")) } else { Ok(is_asked) }
+}
+
+/// Cancels a run as a step.
+#[forge::workflow(name = "operating.revoke")]
+pub(super) async fn revoke(ctx: &WorkflowContext, run: RunId) -> Result<bool> {
+    ctx.cancel_run(run).await
+}
+
+#[forge::action(internal)]
+pub(super) async fn begin_revoke(ctx: &ActionContext, run: RunId) -> Result<RunId> {
+    ctx.start(Revoke { run }).await
+}
+
 /// Calls a function in the name of an administrator.
 pub(super) async fn admin<H: Handler>(stage: &Stage, message: H) -> Result<Value, Fault> {
     let identity = Identity {
@@ -260,5 +278,27 @@ async fn the_check_before_a_deploy_names_runs_that_the_code_does_not_fit() {
     assert_eq!((found.versions[0].code, found.divergences.len()), (CheckedCode::Missing, 0));
     assert!(!found.is_sound());
     assert_eq!(stage.log(run).await, ["reserve"], "nothing was executed");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_cancels_a_run_if_and_only_if_it_commits() {
+    let stage = Stage::open().await;
+    let run = stage.started(StartShip {}).await;
+    stage.has_status(run, "waiting").await;
+    assert!(stage.node.call(Withdraw { run, fails: true }).await.is_err());
+    let asked = "SELECT count(*) FROM forge_workflow_runs WHERE request IS NOT NULL";
+    assert_eq!(stage.value::<i64>(asked).await, 0);
+    assert_eq!(stage.call(Withdraw { run, fails: false }).await, Value::Bool(true));
+    assert_eq!(stage.ended(run).await.status, "cancelled");
+    assert_eq!(stage.log(run).await, ["reserve", "release"]);
+    let open = "SELECT count(*) FROM forge_workflow_steps WHERE finished_at IS NULL";
+    assert_eq!(stage.value::<i64>(open).await, 0, "it waits for nothing any more");
+    assert_eq!(stage.call(Withdraw { run, fails: false }).await, Value::Bool(false), "it has ended");
+    let other = stage.started(StartShip {}).await;
+    stage.has_status(other, "waiting").await;
+    let revoked = stage.started(BeginRevoke { run: other }).await;
+    assert_eq!(stage.ended(revoked).await.output, Some(Value::Bool(true)));
+    assert_eq!(stage.ended(other).await.status, "cancelled");
     stage.close().await;
 }

@@ -652,13 +652,13 @@ export type FollowedJob = {
   finishedAt: string | null;
 };
 
-/** How far a run is, as its starter sees it. */
+/** A run as its followers see it. */
 export type FollowedWorkflow = {
   /** The run that the handle names. */
   id: RunId;
   /** The run that it is now: another one after it went on as a new run. */
   run: RunId;
-  /** Where it is in its life. */
+  /** Its status. */
   status: WorkflowStatus;
   /** When a run that waits goes on at the latest; `None` when that is open. */
   dueAt: string | null;
@@ -1448,9 +1448,9 @@ export type StepKind =
   | "event"
   /** Waits for a signal to the run. */
   | "signal"
-  /** Starts another run. */
+  /** Starts another run, or waits for the end of one. */
   | "child"
-  /** Dispatches a job and waits for its end. */
+  /** Dispatches a job, and waits for its end when `ctx.run_job` has dispatched it. */
   | "job"
   /** Which branch of a race has won. */
   | "race"
@@ -1469,9 +1469,9 @@ export type StepStatus =
   | "completed"
   /** Has failed, after all attempts. */
   | "failed"
-  /** Has failed, and was optional; or a wait that ended with its time limit. */
+  /** Has failed, and was optional; a wait that ended with its time limit; or a compensation that a person has skipped. */
   | "skipped"
-  /** Lost a race. */
+  /** Had not ended when its run did. */
   | "abandoned";
 
 /** Which siblings restart with a child (the strategies of Erlang/OTP's `supervisor`). */

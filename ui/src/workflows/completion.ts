@@ -10,7 +10,7 @@ const HINTS: Hints<(typeof FIELDS)[number]> = {
     status: "any of these: failed,diverged; live; ended",
     workflow: "the workflow",
     version: "the version that it has",
-    key: "the id of the application",
+    key: "the id that the start has given",
     id: "the run with this id",
     parent: "the children of this run",
     from: "started then or later: 2026-11-30T14:05",

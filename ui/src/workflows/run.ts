@@ -53,9 +53,9 @@ export function statusOfRun(status: WorkflowStatus): Status {
 
 /** What a status means, where its word alone does not say what a person can do. */
 export const MEANINGS: Readonly<Partial<Record<WorkflowStatus, string>>> = {
-  ready: "A node with its code takes it next.",
+  ready: "A node that has its version takes it when it is due.",
   paused: "A person has stopped it: it goes on when it is resumed.",
-  diverged: "The code does not fit the journal. The run goes on when it is tried again by a node whose code fits, or after a migration of its journal.",
+  diverged: "The code does not fit the journal. The run goes on when it is retried by a node whose code fits, or after a migration of its journal.",
   compensation_failed: "What the run has done is taken back in part only: retry the compensation that has failed, or skip it.",
   continued: "It went on as a new run.",
 };
@@ -75,7 +75,7 @@ export function whenText(run: Pick<WorkflowRow, "status" | "dueAt" | "createdAt"
   return `started ${ago(nowMs - Date.parse(run.createdAt))}`;
 }
 
-/** The application's id of a run, or the key of an event: a text without its quotes, and other JSON as it is. */
+/** The key of a run or of an event: a text without its quotes, and other JSON as it is. */
 export function plainJson(json: string): string {
   try {
     const value: unknown = JSON.parse(json);
@@ -103,7 +103,7 @@ export const ACTIONS: Readonly<Record<WorkflowAction, ActionWords>> = {
   retry: {
     verb: "Retry",
     done: "retried",
-    means: "A run that has diverged, or whose compensation has failed, is tried again where it stands. One that ended without success executes the step again whose failure has ended it.",
+    means: "A run that has diverged, or whose compensation has failed, is retried where it stands. One that ended without success executes the step again whose failure has ended it.",
   },
   resume: { verb: "Resume", done: "resumed", means: "A paused run goes on." },
   pause: { verb: "Pause", done: "paused", means: "A run that waits is paused at once, another one when the steps that are under way have ended." },

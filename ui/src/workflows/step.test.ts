@@ -36,5 +36,8 @@ test("a step that has not ended takes until now, and none takes less than nothin
 test("a divergence is read from its error", () => {
   expect(differenceOf("expected step 4 `crm` (call), found `mail` (call)")).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
   expect(differenceOf("expected step 5.0.1 `crm` (call), and the code ended before it")).toEqual({ position: "5.0.1", expected: "`crm` (call)", found: null });
+  const asked = "; the run is to be cancelled: code that fits its journal compensates it when it is retried, or terminate it as it is";
+  expect(differenceOf(`expected step 4 \`crm\` (call), found \`mail\` (call)${asked}`)).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
+  expect(differenceOf(`expected step 5 \`crm\` (call), and the code ended before it${asked}`)).toEqual({ position: "5", expected: "`crm` (call)", found: null });
   expect(differenceOf("no funds")).toBeNull();
 });

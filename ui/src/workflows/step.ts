@@ -91,7 +91,7 @@ export type Difference = { readonly position: string; readonly expected: string;
 
 /** Reads the difference from the error of a run that has diverged; null when the text is another one. */
 export function differenceOf(message: string): Difference | null {
-  const parts = /^expected step (\S+) (.+?), (?:found (.+)|and the code ended before it)$/s.exec(message);
+  const parts = /^expected step (\S+) (.+?), (?:found (.+?)|and the code ended before it)(?:; the run is to be cancelled: .*)?$/s.exec(message);
   if (parts === null) return null;
   const [, position = "", expected = "", found] = parts;
   return { position, expected, found: found ?? null };

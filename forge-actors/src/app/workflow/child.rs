@@ -17,7 +17,6 @@ use crate::app::kind::{Job, Workflow};
 use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::wire_shape::shape_of_call;
 use crate::app::workflow::start::StartableFrom;
-use crate::app::workflow::wait::row;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::journal::{
     JournalEntry, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE, outcome_in,
@@ -66,7 +65,7 @@ async fn start_child(
             run.check_bounds()?;
             let _executing = run.executing();
             let parent = NewRunParent { id: run.id, position: place.position.clone() };
-            let mut row = row(&place, StepKind::Child, &name, UNCHECKED_SHAPE);
+            let mut row = StepRow::new(&place.position, StepKind::Child, &name, UNCHECKED_SHAPE);
             row.number = Some(run.next_number());
             row.input = Some(child.input.expose().clone());
             let mut entry = entry_of(&row);
@@ -112,7 +111,7 @@ async fn dispatch(ctx: &WorkflowContext, job: NewJob) -> Result<DispatchOutcome>
         Found::Open(_) | Found::New => {
             run.check_bounds()?;
             let _executing = run.executing();
-            let mut row = row(&place, StepKind::Job, &name, UNCHECKED_SHAPE);
+            let mut row = StepRow::new(&place.position, StepKind::Job, &name, UNCHECKED_SHAPE);
             row.number = Some(run.next_number());
             let mut entry = entry_of(&row);
             let (recorded, outcome) = run.store.dispatch(row, job).await?;
@@ -215,7 +214,7 @@ enum Begin {
 
 impl AwaitedEnd<'_> {
     fn waiting(&self, awaits: Uuid) -> StepRow {
-        let mut row = row(self.place, self.kind, self.name, self.shape);
+        let mut row = StepRow::new(&self.place.position, self.kind, self.name, self.shape);
         row.status = StepStatus::Waiting;
         row.awaits = Some(awaits);
         row
@@ -281,7 +280,7 @@ impl AwaitedEnd<'_> {
     }
 
     async fn record(&self, run: &Arc<ActiveRun>, end: WaitedEnd) -> Result<JobEnd> {
-        let mut row = row(self.place, self.kind, self.name, self.shape);
+        let mut row = StepRow::new(&self.place.position, self.kind, self.name, self.shape);
         row.awaits = self.awaits(run);
         row.number = Some(run.next_number());
         let mut reserved = None;

@@ -20,13 +20,12 @@ use crate::app::workflow::attempt::{
 };
 use crate::app::workflow::execution::end_of;
 use crate::app::workflow::step::written;
-use crate::app::workflow::wait::row;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::Compensation;
 use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus};
 use crate::app::workflow_run::limits::PUBLISHED_BYTES_MAX;
 use crate::app::workflow_run::run::{ActiveRun, Found};
-use crate::app::workflow_run::store::StepConnection;
+use crate::app::workflow_run::store::{StepConnection, StepRow};
 use crate::db::error::lost_race;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
@@ -39,8 +38,8 @@ use crate::test_signals::{Step as Signal, pause_point};
 const TRANSACTION_LIMIT: Duration = minutes(1);
 /// Between two tries of a transaction.
 const AGAIN_BACKOFF: Backoff = Backoff::exponential(millis(20), secs(10));
-/// Tries of a transaction that the infrastructure fails.
-const TROUBLED_TRIES_MAX: u32 = 60;
+/// Tries of a transaction that fails by an outage: of the database, or of a node that is full.
+const OUTAGE_TRIES_MAX: u32 = 60;
 
 impl WorkflowContext {
     /// The run.
@@ -206,7 +205,7 @@ impl WorkflowContext {
             };
             let began = Instant::now();
             pause_point(Signal::WorkflowStepStarting, name).await;
-            let mut row = row(&place, StepKind::Transaction, name, wanted.shape);
+            let mut row = StepRow::new(&place.position, StepKind::Transaction, name, wanted.shape);
             row.attempts = tries;
             let recorder = Arc::new(StepRecorder::new(run, &row));
             let attempted = self.transaction(name, run, &recorder, &place, effect).await;
@@ -221,8 +220,8 @@ impl WorkflowContext {
             };
             row.error = Some(JobFailure::json_of(&fault)?);
             row.elapsed = began.elapsed();
-            let is_trouble = is_infrastructure(&fault) && tries < TROUBLED_TRIES_MAX;
-            if is_trouble || tries < CALL_TRIES_MAX && lost_race(&fault) {
+            let is_outage = is_infrastructure(&fault) && tries < OUTAGE_TRIES_MAX;
+            if is_outage || tries < CALL_TRIES_MAX && lost_race(&fault) {
                 row.status = StepStatus::Retrying;
                 row.due_in = Some(AGAIN_BACKOFF.jittered(tries));
                 let due_at = run.record(row).await?.due_at;

@@ -1,4 +1,5 @@
-//! `ctx.emit(event)` and `ctx.signal(run, event)`: what workflows wait for becomes a row.
+//! `ctx.emit(event)` and `ctx.signal(run, event)`: what workflows wait for becomes a row. `ctx.cancel_run(run)`
+//! asks a run to end.
 
 use std::future::IntoFuture;
 
@@ -21,17 +22,24 @@ const ONCE_BYTES_MAX: usize = 512;
 /// The kinds that emit events.
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Self}>` emits no events",
-    label = "no `emit()` or `signal()` here",
+    label = "no `emit()`, `signal()` or `cancel_run()` here",
     note = "an event is a row, and a query only reads: mutations, actions, jobs, crons and workflows emit"
 )]
 pub trait Emits: Kind {
     #[doc(hidden)]
     fn emit(ctx: &Ctx<Self>, event: NewEvent) -> BoxFuture<'_, Result<bool>>;
+
+    #[doc(hidden)]
+    fn cancel(ctx: &Ctx<Self>, run: RunId) -> BoxFuture<'_, Result<bool>>;
 }
 
 impl Emits for Mutation {
     fn emit(ctx: &MutationContext, event: NewEvent) -> BoxFuture<'_, Result<bool>> {
         Box::pin(async move { insert(ctx, &event).await })
+    }
+
+    fn cancel(ctx: &MutationContext, run: RunId) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(request_cancel(ctx, run))
     }
 }
 
@@ -40,6 +48,10 @@ macro_rules! emits_alone {
         impl Emits for $kind {
             fn emit(ctx: &Ctx<Self>, event: NewEvent) -> BoxFuture<'_, Result<bool>> {
                 Box::pin(emit_alone(ctx, event))
+            }
+
+            fn cancel(ctx: &Ctx<Self>, run: RunId) -> BoxFuture<'_, Result<bool>> {
+                Box::pin(async move { Ok(ctx.call(CancelRun { run }).await?) })
             }
         }
     )+};
@@ -54,6 +66,10 @@ impl Emits for Workflow {
             let name = format!("emit {}", event.name);
             Ok(ctx.step(&name, EmitEvent { event }).await?)
         })
+    }
+
+    fn cancel(ctx: &Ctx<Self>, run: RunId) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move { Ok(ctx.step("cancel run", CancelRun { run }).await?) })
     }
 }
 
@@ -108,6 +124,35 @@ impl<K: Emits> Ctx<K> {
     }
 }
 
+impl<K: Emits> Ctx<K> {
+    /// Asks a run to take back what it has completed, and to end as `cancelled`; so do the children that end
+    /// with it. In a mutation it is asked if and only if the mutation commits; elsewhere at once. In a
+    /// workflow it is a step. The handler decides whose runs its caller may cancel: nothing else is checked.
+    ///
+    /// False when there is no such run any more, or it is compensated or was asked already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// #[forge::mutation]
+    /// pub async fn withdraw(ctx: &MutationContext, invitation: Uuid) -> Result<bool> {
+    ///     let run: RunId = sqlx::query_scalar("SELECT run FROM invitations WHERE id = $1 AND inviter = $2")
+    ///         .bind(invitation)
+    ///         .bind(ctx.auth().user::<Uuid>()?)
+    ///         .fetch_one(ctx.db())
+    ///         .await?;
+    ///     ctx.cancel_run(run).await
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn cancel_run(&self, run: impl Into<RunId>) -> BoxFuture<'_, Result<bool>> {
+        K::cancel(self, run.into())
+    }
+}
+
 impl<K: Kind> Emit<'_, K> {
     /// Of all events of this name and key with the same idempotency key, the first one counts.
     pub fn once(mut self, key: &str) -> Self {
@@ -153,4 +198,19 @@ where
 #[forge_app_macros::mutation(name = "forge.emitEvent", internal, input_max = "1MiB")]
 pub async fn emit_event(ctx: &MutationContext, event: NewEvent) -> Result<bool> {
     insert(ctx, &event).await
+}
+
+async fn request_cancel(ctx: &MutationContext, run: RunId) -> Result<bool> {
+    let shared = &ctx.scope.shared;
+    let is_asked = shared.services.workflows.cancel(ctx.db(), run).await?;
+    if is_asked {
+        shared.after_commit.wake(super::WORKFLOWS_TOPIC);
+    }
+    Ok(is_asked)
+}
+
+/// Asks a run to be cancelled in a transaction of its own, for callers that have none.
+#[forge_app_macros::mutation(name = "forge.requestCancel", internal)]
+pub async fn cancel_run(ctx: &MutationContext, run: RunId) -> Result<bool> {
+    request_cancel(ctx, run).await
 }

@@ -15,7 +15,7 @@ use crate::app::workflow::wait::sleep_until;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::StepCall;
 use crate::app::workflow_run::journal::{JournalEntry, StepIdentity, StepKind, StepStatus};
-use crate::app::workflow_run::limits::{INFRASTRUCTURE_PATIENCE, RETRY_IN_MEMORY_MAX};
+use crate::app::workflow_run::limits::{OUTAGE_MAX, RETRY_IN_MEMORY_MAX};
 use crate::app::workflow_run::run::{ActiveRun, Found, entry_of};
 use crate::app::workflow_run::store::{Recorded, StepConnection, StepRow};
 use crate::kernel::backoff::Backoff;
@@ -23,8 +23,8 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{Timestamp, millis, minutes, secs};
 use crate::test_signals::{Step as Signal, pause_point};
 
-/// Between attempts that failed by the infrastructure.
-const INFRASTRUCTURE_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(10));
+/// Between attempts that failed by an outage.
+const OUTAGE_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(10));
 /// Between the attempts of a step that names no other backoff.
 const RETRY_BACKOFF: RetryBackoff = RetryBackoff::Exponential { base: secs(1), max: minutes(1) };
 
@@ -139,7 +139,7 @@ impl Execution<'_, '_> {
         if let Some(due_at) = open.and_then(|entry| entry.due_at) {
             self.wait_until(due_at).await;
         }
-        let mut troubled_since: Option<(Instant, u32)> = None;
+        let mut outage_since: Option<(Instant, u32)> = None;
         loop {
             let executing = self.run.executing();
             let Some(permit) = self.run.permit(self.work.connection()).await else {
@@ -165,9 +165,9 @@ impl Execution<'_, '_> {
                 Err(fault) => fault,
             };
             if is_infrastructure(&fault) {
-                let (since, count) = troubled_since.get_or_insert((began, 0));
-                if since.elapsed() < INFRASTRUCTURE_PATIENCE {
-                    let pause = INFRASTRUCTURE_BACKOFF.jittered(*count);
+                let (since, count) = outage_since.get_or_insert((began, 0));
+                if since.elapsed() < OUTAGE_MAX {
+                    let pause = OUTAGE_BACKOFF.jittered(*count);
                     *count += 1;
                     tokio::time::sleep(pause).await;
                     continue;
@@ -205,21 +205,10 @@ impl Execution<'_, '_> {
 
     fn row(&self, attempts: u32, began: Instant) -> StepRow {
         StepRow {
-            position: self.place.position.clone(),
-            kind: self.work.kind,
-            status: StepStatus::Completed,
-            name: self.name.to_owned(),
-            shape: self.work.shape,
             attempts,
-            number: None,
             input: self.work.input.clone(),
-            output: None,
-            error: None,
             elapsed: began.elapsed(),
-            due_in: None,
-            event: None,
-            event_id: None,
-            awaits: None,
+            ..StepRow::new(&self.place.position, self.work.kind, self.name, self.work.shape)
         }
     }
 

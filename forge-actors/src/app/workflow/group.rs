@@ -8,11 +8,11 @@ use futures::future::{BoxFuture, join_all};
 
 use crate::app::context::WorkflowContext;
 use crate::app::error::{AppError, CallError, Result};
-use crate::app::workflow::wait::row;
 use crate::app::workflow_run::branch::{Branch, InBranch, StepPosition};
 use crate::app::workflow_run::journal::{StepIdentity, StepKind, UNCHECKED_SHAPE};
 use crate::app::workflow_run::limits::BRANCHES_MAX;
 use crate::app::workflow_run::run::Found;
+use crate::app::workflow_run::store::StepRow;
 use crate::kernel::fault::{Code, Fault};
 
 /// The error of a branch.
@@ -335,10 +335,17 @@ async fn race<T: Send>(
     let _executing = run.executing();
     drop(racers);
     run.check_bounds()?;
-    let mut row = row(place, StepKind::Race, "race", UNCHECKED_SHAPE);
+    let mut row = StepRow::new(&place.position, StepKind::Race, "race", UNCHECKED_SHAPE);
     row.number = Some(run.next_number());
     row.output = Some(winner.to_string());
     run.record(row).await?;
+    // What the other branches wait for is of no interest any more. What a crash leaves open here is closed
+    // when the run ends.
+    for (index, _) in branches.iter().enumerate().filter(|(index, _)| *index != winner) {
+        for open in run.open_steps(&format!("{}.{index}.", place.position)) {
+            run.record(open).await?;
+        }
+    }
     place.branch.joined(branches.get(winner).into_iter());
     Ok((winner, value))
 }

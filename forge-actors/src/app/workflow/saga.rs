@@ -10,7 +10,7 @@ use crate::app::job_failure::JobFailure;
 use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure};
 use crate::app::workflow_run::compensation::{Compensation, CompensationCall};
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
-use crate::app::workflow_run::limits::{INFRASTRUCTURE_PATIENCE, RETRY_IN_MEMORY_MAX};
+use crate::app::workflow_run::limits::{OUTAGE_MAX, RETRY_IN_MEMORY_MAX};
 use crate::app::workflow_run::run::{ActiveRun, entry_of};
 use crate::app::workflow_run::store::StepRow;
 use crate::kernel::fault::Fault;
@@ -60,7 +60,7 @@ async fn compensate_one(
     let open: Option<JournalEntry> = run.with_entry(&compensation.position);
     let mut failed = open.as_ref().map_or(0, |entry| entry.attempts);
     if let Some(due_at) = open.and_then(|entry| entry.due_at)
-        && !run.left(due_at).is_zero()
+        && !run.time_until(due_at).is_zero()
     {
         return Ok(CompensationEnd::Waits(due_at));
     }
@@ -84,7 +84,7 @@ async fn compensate_one(
         };
         if is_infrastructure(&fault) {
             let (since, tries) = outage.get_or_insert((began, 0));
-            if since.elapsed() < INFRASTRUCTURE_PATIENCE {
+            if since.elapsed() < OUTAGE_MAX {
                 *tries += 1;
                 tokio::time::sleep(BACKOFF.delay(*tries, fastrand::f64()).min(secs(10))).await;
                 continue;
@@ -116,20 +116,14 @@ async fn compensate_one(
 
 fn row(compensation: &Compensation, attempts: u32, began: Instant) -> StepRow {
     StepRow {
-        position: compensation.position.clone(),
-        kind: StepKind::Compensation,
-        status: StepStatus::Completed,
-        name: compensation.name.clone(),
-        shape: compensation.call.shape,
         attempts,
-        number: None,
         input: Some(String::from_utf8_lossy(&compensation.call.call.args).into_owned()),
-        output: None,
-        error: None,
         elapsed: began.elapsed(),
-        due_in: None,
-        event: None,
-        event_id: None,
-        awaits: None,
+        ..StepRow::new(
+            &compensation.position,
+            StepKind::Compensation,
+            &compensation.name,
+            compensation.call.shape,
+        )
     }
 }

@@ -146,7 +146,8 @@ impl<K: Kind> Ctx<K> {
 
 impl<H, K: Kind> Start<'_, H, K> {
     /// Makes the start idempotent: of all starts of this workflow with this id, one makes a run, and the
-    /// others find it. The id is any value, often a tuple; 512 bytes as JSON.
+    /// others find it. The id is any value, often a tuple; 512 bytes as JSON. SQL, the command line and the
+    /// filter of the dashboard call this id the key of the run.
     ///
     /// A run that has ended is found too while its history is kept; [`on_conflict`](Self::on_conflict) says
     /// what else may happen.

@@ -258,8 +258,9 @@ impl<'a, T: WireType, E> StepBuilder<'a, T, E> {
         OptionalStep(self)
     }
 
-    /// Takes back what the step has done, when the run fails or is cancelled later: the message is called
-    /// then, after the compensations of all steps that completed later, and again until it succeeds.
+    /// Takes back what the step has done, when the run fails, reaches its time limit or is cancelled later:
+    /// the message is called then, after the compensations of all steps that completed later. It is tried up
+    /// to twenty times; then the run is `compensation_failed` until a person retries or skips it.
     pub fn compensate<C>(mut self, undo: impl FnOnce(&T) -> C + Send + 'a) -> Self
     where
         C: Handler,

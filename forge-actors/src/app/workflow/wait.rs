@@ -21,7 +21,7 @@ use crate::kernel::time::{Timestamp, secs};
 
 /// Waits in memory until this moment; a run that only waits leaves memory meanwhile.
 pub(super) async fn sleep_until(run: &ActiveRun, position: &str, due_at: Timestamp) {
-    let left = run.left(due_at);
+    let left = run.time_until(due_at);
     if left <= SHORT_WAIT {
         let _executing = run.executing();
         tokio::time::sleep(left).await;
@@ -206,7 +206,7 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -
                 return run.never().await;
             }
             let _executing = run.executing();
-            let mut row = row(place, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
+            let mut row = StepRow::new(&place.position, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
             row.status = StepStatus::Waiting;
             row.due_in = Some(duration);
             run.record(row).await?.due_at
@@ -216,7 +216,7 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -
         sleep_until(run, &place.position, due_at).await;
     }
     let _executing = run.executing();
-    let mut row = row(place, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
+    let mut row = StepRow::new(&place.position, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
     row.number = Some(run.next_number());
     let recorded = run.record(row).await?;
     Branch::current()?.ended(recorded.finished_at);
@@ -238,7 +238,7 @@ impl Wanted {
             Found::New => {
                 run.check_bounds()?;
                 let _executing = run.executing();
-                let mut row = row(place, *kind, name, *shape);
+                let mut row = StepRow::new(&place.position, *kind, name, *shape);
                 row.status = StepStatus::Waiting;
                 row.due_in = limit;
                 row.event = Some((name.clone(), key.clone()));
@@ -258,8 +258,8 @@ impl Wanted {
                     claimed.keep();
                     return Ok(Some(payload));
                 }
-                if due_at.is_some_and(|due_at| run.left(due_at).is_zero()) {
-                    let mut row = row(place, *kind, name, *shape);
+                if due_at.is_some_and(|due_at| run.time_until(due_at).is_zero()) {
+                    let mut row = StepRow::new(&place.position, *kind, name, *shape);
                     row.status = StepStatus::Skipped;
                     row.number = Some(run.next_number());
                     row.event = Some((name.clone(), key.clone()));
@@ -268,7 +268,7 @@ impl Wanted {
                 }
             }
             let _waiting = run.waiting(&place.position, due_at);
-            let left = due_at.map_or(WAIT_MAX, |due_at| run.left(due_at));
+            let left = due_at.map_or(WAIT_MAX, |due_at| run.time_until(due_at));
             tokio::select! {
                 // The sender lives as long as the run.
                 _ = arrivals.changed() => {}
@@ -278,7 +278,7 @@ impl Wanted {
     }
 
     async fn consume(&self, run: &Arc<ActiveRun>, event: TakenEvent) -> Result<String> {
-        let mut row = row(&self.place, self.kind, &self.name, self.shape);
+        let mut row = StepRow::new(&self.place.position, self.kind, &self.name, self.shape);
         row.number = Some(run.next_number());
         row.event = Some((self.name.clone(), self.key.clone()));
         row.event_id = Some(event.id);
@@ -287,26 +287,5 @@ impl Wanted {
         Branch::current()?.ended(run.record(row).await?.finished_at);
         drop(reserved);
         Ok(event.payload)
-    }
-}
-
-/// The row of a wait that has ended.
-pub(super) fn row(place: &StepPosition, kind: StepKind, name: &str, shape: u64) -> StepRow {
-    StepRow {
-        position: place.position.clone(),
-        kind,
-        status: StepStatus::Completed,
-        name: name.to_owned(),
-        shape,
-        attempts: 1,
-        number: None,
-        input: None,
-        output: None,
-        error: None,
-        elapsed: Duration::ZERO,
-        due_in: None,
-        event: None,
-        event_id: None,
-        awaits: None,
     }
 }

@@ -43,9 +43,9 @@ pub enum StepKind {
     Event,
     /// Waits for a signal to the run.
     Signal,
-    /// Starts another run.
+    /// Starts another run, or waits for the end of one.
     Child,
-    /// Dispatches a job and waits for its end.
+    /// Dispatches a job, and waits for its end when `ctx.run_job` has dispatched it.
     Job,
     /// Which branch of a race has won.
     Race,
@@ -109,9 +109,10 @@ pub enum StepStatus {
     Completed,
     /// Has failed, after all attempts.
     Failed,
-    /// Has failed, and was optional; or a wait that ended with its time limit.
+    /// Has failed, and was optional; a wait that ended with its time limit; or a compensation that a person
+    /// has skipped.
     Skipped,
-    /// Lost a race.
+    /// Had not ended when its run did.
     Abandoned,
 }
 
@@ -149,7 +150,8 @@ impl StepStatus {
 /// A row of the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalEntry {
-    /// StepPosition in the code: `4`, or `5.0.1` for the first step of the first branch of a group.
+    /// Place in the code: `4`; `5.0.1` for the first step of the first branch of a group; `-4` for the
+    /// compensation of step `4`.
     pub position: String,
     /// What it does.
     pub kind: StepKind,

@@ -28,6 +28,6 @@ pub(crate) const WAIT_MAX: Duration = days(36_500);
 pub(crate) const RETRY_IN_MEMORY_MAX: Duration = secs(2);
 /// For so long, failures of the infrastructure (an outage of the database, a full node) are retried without
 /// spending attempts.
-pub(crate) const INFRASTRUCTURE_PATIENCE: Duration = minutes(10);
+pub(crate) const OUTAGE_MAX: Duration = minutes(10);
 /// A wait that is over within this time does not leave memory.
 pub(crate) const SHORT_WAIT: Duration = millis(100);

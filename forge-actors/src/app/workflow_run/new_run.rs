@@ -49,35 +49,35 @@ impl ParentPolicy {
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// Its id.
+    /// The id of the new run.
     pub id: RunId,
-    /// Wire name of its workflow.
+    /// Wire name of the workflow that it executes.
     pub workflow: String,
-    /// The version that it begins with.
+    /// The version of the workflow's function that it begins with.
     pub version: u32,
-    /// The application's id, as JSON.
+    /// The id that the application gave with `.id(..)`, as JSON: the key of the run.
     pub key: Option<String>,
-    /// What happens when another run has that id.
+    /// What the start does when another run of the workflow has that key.
     pub on_conflict: IdConflict,
     /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
     pub input: Secret<String>,
-    /// Seconds until it begins.
+    /// Seconds from the start until the run is due for the first time.
     pub after_secs: f64,
-    /// Seconds from its start within which it must end.
+    /// The time limit of the run, in seconds from its start; `None`: it may last for ever.
     pub timeout_secs: Option<f64>,
-    /// Seconds for which it is kept after its end.
+    /// Seconds for which the run and its journal are kept after its end; `None`: `[workflows] retention`.
     pub retain_secs: Option<f64>,
-    /// Its attributes, as JSON.
+    /// The attributes by which operators find the run: a JSON object.
     pub attributes: Option<String>,
-    /// Its starter follows it.
+    /// The identity that starts the run may follow it with a handle.
     pub followed: bool,
-    /// The run that starts it, and where in its code.
+    /// The workflow run that starts this one; `None` for a start elsewhere.
     pub parent: Option<NewRunParent>,
-    /// What becomes of it when that one is cancelled.
+    /// What becomes of the new run when its parent ends without success.
     pub policy: ParentPolicy,
-    /// A signal that it is sent at the same time: name and payload.
+    /// A signal that is sent to the run with its start.
     pub signal: Option<NewSignal>,
-    /// The run that goes on as this one.
+    /// The run that ended with `continue_as_new` and goes on as this one.
     pub continues: Option<RunId>,
 }
 
@@ -85,9 +85,9 @@ pub struct NewRun {
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]
 pub struct NewRunParent {
-    /// It.
+    /// The id of the parent.
     pub id: RunId,
-    /// Where in its code.
+    /// The position of the step that starts the new run.
     pub position: String,
 }
 
@@ -166,6 +166,10 @@ pub trait StartRun: Send + Sync + 'static {
     /// Inserts an event on `db`, the transaction of the emitting call. False when one with the same
     /// idempotency key exists.
     fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>>;
+
+    /// Asks a run to be cancelled, on `db`, the transaction of the asking call. False when there is no such
+    /// run, or it is compensated or was asked already.
+    fn cancel<'a>(&'a self, db: &'a Db, run: RunId) -> BoxFuture<'a, Result<bool>>;
 
     /// How long runs that have ended are kept, unless their workflow says otherwise.
     fn retention(&self) -> Duration;

@@ -165,7 +165,7 @@ impl ActiveRun {
             id,
             workflow,
             version,
-            began_at,
+            begun_at,
             now,
             entries,
             is_ending,
@@ -201,7 +201,7 @@ impl ActiveRun {
             workflow,
             version,
             store,
-            root: Branch::root(began_at),
+            root: Branch::root(begun_at),
             now,
             activated: Instant::now(),
             is_ending,
@@ -294,6 +294,16 @@ impl ActiveRun {
     pub fn stop(&self) {
         self.is_stopping.store(true, Release);
         self.wake();
+    }
+
+    /// What closes the steps that have begun and end no more, of those whose positions begin with `prefix`.
+    pub fn open_steps(&self, prefix: &str) -> Vec<StepRow> {
+        let is_open = |entry: &&JournalEntry| {
+            !entry.is_finished()
+                && entry.status != StepStatus::Abandoned
+                && entry.position.starts_with(prefix)
+        };
+        self.with(|progress| progress.journal.iter().filter(is_open).map(StepRow::abandoned).collect())
     }
 
     /// Whether a completed step has something to be taken back.
@@ -496,7 +506,7 @@ impl ActiveRun {
     }
 
     /// How long from now until this moment of the database's clock.
-    pub(in crate::app) fn left(&self, moment: Timestamp) -> Duration {
+    pub(in crate::app) fn time_until(&self, moment: Timestamp) -> Duration {
         let from_claim = (moment - self.now).to_std().unwrap_or_default();
         from_claim.saturating_sub(self.activated.elapsed())
     }

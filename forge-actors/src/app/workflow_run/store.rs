@@ -21,7 +21,8 @@ use crate::kernel::time::Timestamp;
 /// A row of the journal that is to be written.
 #[derive(Debug, Clone)]
 pub struct StepRow {
-    /// StepPosition in the code.
+    /// Place in the code: `4`; `5.0.1` for the first step of the first branch of a group; `-4` for the
+    /// compensation of step `4`.
     pub position: String,
     /// What it does.
     pub kind: StepKind,
@@ -51,6 +52,39 @@ pub struct StepRow {
     pub event_id: Option<i64>,
     /// The run or job that it waits for.
     pub awaits: Option<Uuid>,
+}
+
+impl StepRow {
+    /// The row of a step that has completed at its first attempt; callers change what is different.
+    pub fn new(position: &str, kind: StepKind, name: &str, shape: u64) -> Self {
+        Self {
+            position: position.to_owned(),
+            kind,
+            status: StepStatus::Completed,
+            name: name.to_owned(),
+            shape,
+            attempts: 1,
+            number: None,
+            input: None,
+            output: None,
+            error: None,
+            elapsed: Duration::ZERO,
+            due_in: None,
+            event: None,
+            event_id: None,
+            awaits: None,
+        }
+    }
+
+    /// The row that closes a step which has begun and ends no more.
+    pub fn abandoned(entry: &JournalEntry) -> Self {
+        Self {
+            status: StepStatus::Abandoned,
+            attempts: entry.attempts,
+            awaits: entry.awaits,
+            ..Self::new(&entry.position, entry.kind, &entry.name, entry.shape)
+        }
+    }
 }
 
 /// What the database has said about a row that was written.
@@ -179,7 +213,7 @@ pub struct ActivationStart {
     /// The version that it has.
     pub version: u32,
     /// When its first activation began, by the clock of the database.
-    pub began_at: Timestamp,
+    pub begun_at: Timestamp,
     /// The clock of the database when it was claimed.
     pub now: Timestamp,
     /// Its journal.

@@ -3,6 +3,7 @@
 use sqlx::{FromRow, Row};
 
 use super::rows::{WorkflowChild, WorkflowDetail, WorkflowStep, WorkflowWait};
+use super::status::WorkflowStatus;
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
@@ -34,8 +35,12 @@ pub async fn find(db: &Db, id: RunId) -> Result<Option<WorkflowDetail>, Fault> {
     detail.children.truncate(CHILDREN_SHOWN_MAX);
     let WorkflowSteps { steps, steps_before } = list_steps(db, id, None).await?;
     (detail.journal, detail.steps_before) = (steps, steps_before);
-    if !detail.run.status.is_ended() {
-        detail.waits = detail.journal.iter().filter_map(WorkflowStep::wait).collect::<Vec<WorkflowWait>>();
+    let status = detail.run.status;
+    if !status.is_ended() {
+        let waits = detail.journal.iter().filter_map(WorkflowStep::wait);
+        // A compensation that has failed for good waits for a person, and is not tried again by itself.
+        let waits = waits.filter(|wait| status != WorkflowStatus::CompensationFailed || !wait.is_retry);
+        detail.waits = waits.collect::<Vec<WorkflowWait>>();
     }
     Ok(Some(detail))
 }

@@ -63,6 +63,16 @@ pub enum WorkflowRequest {
     Cancel,
 }
 
+impl WorkflowRequest {
+    /// The word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
 /// One run with its journal.
 #[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]

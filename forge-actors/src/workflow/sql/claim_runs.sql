@@ -1,7 +1,7 @@
--- Called by workflow/store for the claimer: $1 lease, $2 and $3 names and versions of workflows that this binary
--- has code for, $4 runs of each of them at most, $5 runs at most in all; those of the first ones first. Reads the index forge_workflow_runs_due once for each version. Locks
--- the runs, and skips those that others have locked; locks the row of the lease for key share: without a
--- living lease nothing is claimed.
+-- Called by workflow/store for the claimer: $1 lease, $2 and $3 names and versions of workflows that this
+-- binary has code for, $4 runs of each of them at most, $5 runs at most in all, taken in the order of the
+-- arrays. Reads the index forge_workflow_runs_due once for each version. Locks the runs, and skips those that
+-- others have locked. Locks the row of the lease for key share: without a living lease nothing is claimed.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners

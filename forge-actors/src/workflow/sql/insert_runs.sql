@@ -1,4 +1,5 @@
--- Called by workflow/insert: an array for each column; inserts runs, none of which has a key.
+-- Called by workflow/insert for starts with and without a key, and by workflow/starter: an array for each
+-- column. The row of a key is locked before, by sql/lock_run_key.sql.
 INSERT INTO forge_workflow_runs (id, workflow, version, key, due_at, input, identity, trace, deadline_at, parent_id,
     parent_position, parent_policy, followed, retain_secs, attributes, continues)
 SELECT id, workflow, version, key, clock_timestamp() + make_interval(secs => after), input::json, identity::json, trace,

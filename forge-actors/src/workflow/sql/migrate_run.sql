@@ -1,5 +1,6 @@
--- Called by workflow/store, in the transaction that rewrites a journal: $1 lease, $2 run, $3 claim, $4 version,
--- $5 arguments. Primary keys. Locks the row of the lease for key share. No row: the run is not held any more.
+-- Called by workflow/migration.rs, in the transaction that migrates a run: $1 lease, $2 run, $3 claim, $4
+-- version, $5 arguments. Primary keys. Locks the row of the lease for key share. No row: the run is not held
+-- any more.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners

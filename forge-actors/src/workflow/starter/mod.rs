@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
-use super::insert::{StartedRun, insert_event, insert_rows, insert_run};
+use super::insert::{StartedRun, insert_event, insert_rows, insert_run, request_cancel};
 use super::paths::WORKFLOW_STARTER;
 use crate::app::Result;
 use crate::app::workflow::WORKFLOWS_TOPIC;
@@ -21,6 +21,7 @@ use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
+use crate::kernel::ids::RunId;
 use crate::supervise::ChildSpec;
 
 /// Starts runs and emits events. Every node has one. Cheap to clone; all clones are the same.
@@ -99,6 +100,10 @@ impl StartRun for WorkflowStarter {
 
     fn emit<'a>(&'a self, db: &'a Db, event: &'a NewEvent) -> BoxFuture<'a, Result<bool>> {
         Box::pin(insert_event(db, event))
+    }
+
+    fn cancel<'a>(&'a self, db: &'a Db, run: RunId) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(request_cancel(db, run))
     }
 
     fn retention(&self) -> Duration {

@@ -84,7 +84,10 @@ async fn partitions_to_come_are_captured() {
     stage.check("INSERT INTO ev_3a VALUES (5, 21)", "ev ev_3 ev_3a").await;
     stage.check("ALTER TABLE ev DETACH PARTITION ev_1", EVERYTHING).await;
     stage.check("INSERT INTO ev_1 VALUES (6, 6)", "ev_1").await;
-    assert_eq!(captured(&mut stage).await, "ev ev_1 ev_2 ev_3 ev_3a forge_job_progress forge_workflow_progress t");
+    assert_eq!(
+        captured(&mut stage).await,
+        "ev ev_1 ev_2 ev_3 ev_3a forge_job_progress forge_workflow_progress t"
+    );
     stage.drop().await;
 }
 

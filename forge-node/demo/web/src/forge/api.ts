@@ -142,7 +142,7 @@ export const api = {
       null,
       InvitationError
     >("invitations.decline", ["INVITATION_NOT_FOUND", "INVITATION_CLOSED", "PROJECT_NOT_FOUND", "OWNER_ONLY", "ALREADY_A_MEMBER"]),
-    /** Invites a person by e-mail address, who need not have signed up yet. Answers the run of the workflow: for a person who is invited already, the one that runs. */
+    /** Invites a person by e-mail address, who need not have signed up yet. Returns the run of the workflow; of a person whose invitation is open already, that one's run. */
     invite: mutation<
       { project: ProjectId; email: string; term: Term },
       RunId,
