@@ -982,6 +982,7 @@ CREATE TABLE public.forge_workflow_events (
     payload json NOT NULL,
     emitted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     routed boolean DEFAULT false NOT NULL,
+    routed_at timestamp with time zone,
     CONSTRAINT forge_workflow_events_event_check CHECK ((event <> ''::text))
 )
 WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0');
@@ -989,6 +990,7 @@ COMMENT ON TABLE public.forge_workflow_events IS 'Events that runs may wait for,
 COMMENT ON COLUMN public.forge_workflow_events.run_id IS 'The run that a signal is for; null for an event, which reaches every run that waits for it.';
 COMMENT ON COLUMN public.forge_workflow_events.once IS 'The idempotency key that it was emitted with.';
 COMMENT ON COLUMN public.forge_workflow_events.routed IS 'The runs that waited for it then were woken.';
+COMMENT ON COLUMN public.forge_workflow_events.routed_at IS 'When that was, after the commit of the event: a run that began between its emission and its commit still finds it.';
 ALTER TABLE public.forge_workflow_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.forge_workflow_events_id_seq
     START WITH 1
