@@ -64,3 +64,20 @@ impl From<JobFailure> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_holds_nothing_that_a_database_refuses() {
+        let details = serde_json::json!({ "a\0": ["b\0", 1] });
+        let fault = Fault::new(Code::Conflict, "c\0").with_details(details);
+        let json = JobFailure::json_of(&fault).expect("it is small");
+        assert!(!json.contains("\\u0000"), "{json}");
+        assert!(
+            json.contains("a\u{fffd}") && json.contains("b\u{fffd}") && json.contains("c\u{fffd}"),
+            "{json}"
+        );
+    }
+}

@@ -308,6 +308,7 @@ impl ActiveActivation {
             .await?;
         if continued {
             self.shared.run_ready();
+            self.shared.events_ready();
             return Ok(());
         }
         let error = cancelled()?;

@@ -14,7 +14,7 @@ use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::workflow_run::journal::JournalEntry;
 use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
 use crate::app::workflow_run::store::{
-    Recorded, RunStore, StepConnection, StepPermit, StepRow, TakenEvent, WaitedEnd,
+    FoundRun, Recorded, RunStore, StepConnection, StepPermit, StepRow, TakenEvent, WaitedEnd,
 };
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
@@ -58,7 +58,7 @@ impl RunStore for CheckedRun {
         Box::pin(pending())
     }
 
-    fn find_run_end(&self, _run: RunId) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
+    fn find_run_end(&self, _run: RunId) -> BoxFuture<'_, Result<FoundRun>> {
         Box::pin(pending())
     }
 

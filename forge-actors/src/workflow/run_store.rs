@@ -20,7 +20,7 @@ use crate::app::new_job::{DispatchOutcome, NewDependency, NewJob};
 use crate::app::workflow_run::journal::{JournalEntry, outcome_in};
 use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
 use crate::app::workflow_run::store::{
-    Recorded, RunStore, StepConnection, StepPermit, StepRow, TakenEvent, WaitedEnd,
+    FoundRun, Recorded, RunStore, StepConnection, StepPermit, StepRow, TakenEvent, WaitedEnd,
 };
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
@@ -292,7 +292,7 @@ impl RunStore for HeldRun {
         Box::pin(self.shared.store.find_event(self.run, event, key, except))
     }
 
-    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
+    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<FoundRun>> {
         Box::pin(self.shared.store.find_run_end(run))
     }
 

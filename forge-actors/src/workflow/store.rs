@@ -14,7 +14,7 @@ use super::rows::{
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
 use crate::app::workflow_run::run::RunProgress;
-use crate::app::workflow_run::store::{Recorded, StepRow, TakenEvent, WaitedEnd};
+use crate::app::workflow_run::store::{FoundRun, Recorded, StepRow, TakenEvent, WaitedEnd};
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
@@ -207,28 +207,36 @@ impl WorkflowStore {
         Ok(found.map(taken).transpose()?)
     }
 
-    /// How a run has ended, if it has; its end writes an event otherwise.
-    pub(super) async fn find_run_end(&self, run: RunId) -> Result<Option<WaitedEnd>, Fault> {
+    /// How a run has ended, or which run goes on as it; the end of that one writes an event.
+    pub(super) async fn find_run_end(&self, run: RunId) -> Result<FoundRun, Fault> {
         let db = self.db();
-        sqlx::query(include_str!("sql/await_run.sql")).bind(run).execute(&db).await?;
-        let found = sqlx::query(include_str!("sql/find_run_end.sql")).bind(run).fetch_optional(&db).await?;
-        let Some(row) = found else {
-            let text = format!("there is no run {run}, or its history is deleted");
-            return Err(Fault::new(Code::NotFound, text).without_retry());
+        let mut awaited = run;
+        let row = loop {
+            sqlx::query(include_str!("sql/await_run.sql")).bind(awaited).execute(&db).await?;
+            let find = sqlx::query(include_str!("sql/find_run_end.sql")).bind(run);
+            let Some(row) = find.fetch_optional(&db).await? else {
+                let text = format!("there is no run {run}, or its history is deleted");
+                return Err(Fault::new(Code::NotFound, text).without_retry());
+            };
+            if !row.try_get("is_open")? {
+                break row;
+            }
+            let newest = row.try_get("id")?;
+            if newest == awaited {
+                return Ok(FoundRun::Open(newest));
+            }
+            awaited = newest;
         };
-        if row.try_get("is_open")? {
-            return Ok(None);
-        }
         let (status, output, error): (String, Option<String>, Option<String>) =
             (row.try_get("status")?, row.try_get("output")?, row.try_get("error")?);
         if status == EndStatus::Completed.as_str() {
-            return Ok(Some(WaitedEnd::Completed(output.unwrap_or_else(|| "null".to_owned()))));
+            return Ok(FoundRun::Ended(WaitedEnd::Completed(output.unwrap_or_else(|| "null".to_owned()))));
         }
         let error = match error {
             Some(error) => error,
             None => JobFailure::json_of(&Fault::new(Code::Conflict, format!("the run was {status}")))?,
         };
-        Ok(Some(WaitedEnd::Failed(error)))
+        Ok(FoundRun::Ended(WaitedEnd::Failed(error)))
     }
 
     pub(super) async fn arrivals(&self, lease: i64) -> Result<Vec<Arrival>, Fault> {

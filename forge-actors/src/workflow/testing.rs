@@ -8,7 +8,7 @@ use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
 use crate::app::job_failure::JobFailure;
 use crate::app::wire_type::WireType;
-use crate::app::workflow_run::store::WaitedEnd;
+use crate::app::workflow_run::store::{FoundRun, WaitedEnd};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::RunId;
 use crate::kernel::time::millis;
@@ -56,11 +56,11 @@ impl Workflows {
         run: RunId,
     ) -> Result<Option<Result<H::Output, CallError<H::Error>>>, Fault> {
         Ok(match self.shared.store.find_run_end(run).await? {
-            None => None,
-            Some(WaitedEnd::Completed(json)) => {
+            FoundRun::Open(_) => None,
+            FoundRun::Ended(WaitedEnd::Completed(json)) => {
                 Some(Ok(H::Output::from_json(json.as_bytes()).map_err(Fault::internal)?))
             }
-            Some(WaitedEnd::Failed(json)) => {
+            FoundRun::Ended(WaitedEnd::Failed(json)) => {
                 let failure: JobFailure = serde_json::from_str(&json).map_err(Fault::internal)?;
                 Some(Err(match H::Error::from_wire(&failure.code, failure.details.as_ref()) {
                     Some(own) if failure.is_own => CallError::App(own),

@@ -32,3 +32,4 @@ mod sqlstates;
 mod transaction;
 mod workflow_admin;
 mod workflow_follow;
+mod workflow_leases;

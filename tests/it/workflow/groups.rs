@@ -16,6 +16,9 @@ async fn the_winner_of_a_race_is_recorded_and_the_loser_never_goes_on() {
         (stage.value::<i64>(slept).await == 1).then_some(())
     })
     .await;
+    let of_losers =
+        "SELECT count(*) FROM forge_workflow_steps WHERE finished_at IS NULL AND position LIKE '%.%'";
+    assert_eq!(stage.value::<i64>(of_losers).await, 0, "nobody waits for what the other branch waited for");
     stage.advance("3 hours").await;
     assert_eq!(stage.ended(run).await.output, Some(json!("paid 3")));
     assert_eq!(stage.log(run).await, Vec::<String>::new());

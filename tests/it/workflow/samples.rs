@@ -272,6 +272,48 @@ pub(super) async fn begin_countdown(ctx: &ActionContext, left: u32) -> Result<Ru
     ctx.start(Countdown { left }).id("countdown").await
 }
 
+/// Waits for a run that somebody else has started.
+#[forge::workflow]
+pub(super) async fn spectator(ctx: &WorkflowContext, run: RunId) -> Result<String> {
+    Ok(ctx.result_of::<Countdown>(run).await?)
+}
+
+/// Waits for a child that goes on as a new run.
+#[forge::workflow]
+pub(super) async fn launch(ctx: &WorkflowContext) -> Result<String> {
+    Ok(ctx.run_child(Countdown { left: 3 }).await?)
+}
+
+#[forge::action(internal)]
+pub(super) async fn begin_spectator(ctx: &ActionContext, run: RunId) -> Result<RunId> {
+    ctx.start(Spectator { run }).await
+}
+
+#[forge::action(internal)]
+pub(super) async fn begin_launch(ctx: &ActionContext) -> Result<RunId> {
+    ctx.start(Launch {}).await
+}
+
+/// Receives a signal in each of its runs.
+#[forge::workflow]
+pub(super) async fn relay(ctx: &WorkflowContext, heard: Vec<String>) -> Result<Vec<String>> {
+    let nudge = ctx.wait_for_signal::<Nudge>().await?;
+    let heard = [heard, vec![nudge.text]].concat();
+    if heard.len() < 2 {
+        return ctx.continue_as_new(Relay { heard });
+    }
+    Ok(heard)
+}
+
+#[forge::mutation(internal)]
+pub(super) async fn begin_relay(ctx: &MutationContext) -> Result<RunId> {
+    let run = ctx.start(Relay { heard: Vec::new() }).await?;
+    for text in ["one", "two"] {
+        ctx.signal(run, Nudge { text: text.to_owned() }).await?;
+    }
+    Ok(run)
+}
+
 /// Writes in a transaction that also records the step.
 #[forge::workflow]
 pub(super) async fn reserve(ctx: &WorkflowContext) -> Result<Int64> {

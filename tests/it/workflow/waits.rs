@@ -128,3 +128,43 @@ async fn a_run_goes_on_as_a_new_one_under_the_same_id() {
     assert_eq!(stage.value::<i64>(named).await, 1, "the id names the last one");
     stage.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_run_that_goes_on_as_a_new_one_waits_for_the_last() {
+    let stage = Stage::open().await;
+    let parent = stage.started(BeginLaunch {}).await;
+    assert_eq!(stage.ended(parent).await.output, Some(json!("done")));
+    let first = stage.started(BeginCountdown { left: 2 }).await;
+    assert_eq!(stage.ended(first).await.status, "continued");
+    let spectator = stage.started(BeginSpectator { run: first }).await;
+    assert_eq!(stage.ended(spectator).await.output, Some(json!("done")));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_was_not_received_waits_for_the_run_that_goes_on() {
+    let stage = Stage::open().await;
+    stage.started(BeginRelay {}).await;
+    let last = "SELECT output::text FROM forge_workflow_history WHERE status = 'completed'";
+    let output = until("the last run has ended", LIMIT, || async {
+        let found: Option<String> =
+            sqlx::query_scalar(last).fetch_optional(&mut stage.scratch.connect().await).await.unwrap();
+        found
+    });
+    assert_eq!(output.await, r#"["one","two"]"#);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_emitted_before_the_run_began_and_committed_later_is_received() {
+    let stage = Stage::open().await;
+    let mut session = stage.scratch.connect().await;
+    let emit = r#"BEGIN; INSERT INTO forge_workflow_events (event, key, payload)
+                  VALUES ('samples.paid', '7', '{"order": 7, "amount": 3}')"#;
+    sqlx::raw_sql(emit).execute(&mut session).await.unwrap();
+    let run = stage.started(BeginPayment { order: 7 }).await;
+    stage.has_status(run, "waiting").await;
+    sqlx::raw_sql("COMMIT").execute(&mut session).await.unwrap();
+    assert_eq!(stage.ended(run).await.output, Some(json!(3)));
+    stage.close().await;
+}

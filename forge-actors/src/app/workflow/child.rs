@@ -24,7 +24,7 @@ use crate::app::workflow_run::journal::{
 use crate::app::workflow_run::limits::WAIT_MAX;
 use crate::app::workflow_run::new_run::{NewRun, NewRunParent, StartOutcome};
 use crate::app::workflow_run::run::{ActiveRun, Found, entry_of};
-use crate::app::workflow_run::store::{StepRow, WaitedEnd};
+use crate::app::workflow_run::store::{FoundRun, StepRow, WaitedEnd};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, RunId};
 
@@ -238,10 +238,17 @@ impl AwaitedEnd<'_> {
     }
 
     async fn find_end(&self, run: &ActiveRun) -> Result<Option<WaitedEnd>> {
-        match self.awaits(run) {
-            None => Ok(None),
-            Some(job) if self.kind == StepKind::Job => run.store.find_job_end(job).await,
-            Some(child) => run.store.find_run_end(RunId::from_uuid(child)).await,
+        loop {
+            let Some(awaits) = self.awaits(run) else { return Ok(None) };
+            if self.kind == StepKind::Job {
+                return run.store.find_job_end(awaits).await;
+            }
+            match run.store.find_run_end(RunId::from_uuid(awaits)).await? {
+                FoundRun::Ended(end) => return Ok(Some(end)),
+                FoundRun::Open(newest) if *newest.as_uuid() == awaits => return Ok(None),
+                // It goes on as that run, which may end before the row says that it is waited for.
+                FoundRun::Open(newest) => drop(run.record(self.waiting(*newest.as_uuid())).await?),
+            }
         }
     }
 

@@ -105,6 +105,15 @@ pub struct TakenEvent {
     pub payload: String,
 }
 
+/// What a run finds that waits for the end of another one.
+#[derive(Debug, Clone)]
+pub enum FoundRun {
+    /// It has ended in this way.
+    Ended(WaitedEnd),
+    /// It has not ended. This is the run itself, or the newest of those that it has gone on as.
+    Open(RunId),
+}
+
 /// How a run has ended that another one waits for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WaitedEnd {
@@ -185,8 +194,8 @@ pub trait RunStore: Send + Sync + 'static {
         except: &'a [i64],
     ) -> BoxFuture<'a, Result<Option<TakenEvent>>>;
 
-    /// How another run has ended, if it has.
-    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<Option<WaitedEnd>>>;
+    /// How another run has ended, or which one goes on as it.
+    fn find_run_end(&self, run: RunId) -> BoxFuture<'_, Result<FoundRun>>;
 
     /// How a job has ended, if it has.
     fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<WaitedEnd>>>;

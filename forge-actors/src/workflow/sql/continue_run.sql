@@ -32,6 +32,10 @@ WITH owner AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM forge_workflow_steps step WHERE step.run_id = ended.id AND step.event_id = event.id)
 ), waiting AS (
     UPDATE forge_workflow_steps step SET awaits = $4 FROM ended WHERE step.awaits = ended.id AND step.status = 'waiting'
+), announced AS (
+    -- For a wait that is committed after this statement has begun: its run looks again, and finds the new one.
+    INSERT INTO forge_workflow_events (event, key, payload)
+    SELECT 'forge.run', id::text, 'null' FROM ended WHERE parent_id IS NOT NULL OR awaited
 )
 INSERT INTO forge_workflow_runs (id, workflow, version, key, due_at, input, identity, trace, created_at, deadline_at, parent_id,
     parent_position, parent_policy, awaited, followed, retain_secs, attributes, published, continues, request)

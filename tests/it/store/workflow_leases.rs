@@ -1,0 +1,94 @@
+//! Leases of nodes that run workflows: a run is never left with a lease that nobody holds.
+
+use forge_actors::app::Secret;
+use forge_actors::app::workflow_run::new_run::{IdConflict, NewRun, ParentPolicy, StartRun};
+use forge_actors::change::HintHub;
+use forge_actors::kernel::ids::RunId;
+use forge_actors::workflow::starter::WorkflowStarter;
+use forge_tests::until;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::job::Bench;
+
+/// A statement of the engine.
+macro_rules! statement {
+    ($name:literal) => {
+        sqlx::query(include_str!(concat!("../../../forge-actors/src/workflow/sql/", $name, ".sql")))
+    };
+}
+
+async fn start(bench: &Bench) {
+    let (starter, _) = WorkflowStarter::new(bench.scratch.database.clone(), HintHub::new());
+    let run = NewRun {
+        id: RunId::new(),
+        workflow: "tour".to_owned(),
+        version: 1,
+        key: None,
+        on_conflict: IdConflict::Return,
+        input: Secret::new("{}".to_owned()),
+        after_secs: 0.0,
+        timeout_secs: None,
+        retain_secs: None,
+        attributes: None,
+        followed: false,
+        parent: None,
+        policy: ParentPolicy::Cancel,
+        signal: None,
+        continues: None,
+    };
+    let db = bench.scratch.database.writer();
+    starter.insert(&db, &run, None, "trace".to_owned()).await.unwrap();
+}
+
+async fn text(session: &mut PgConnection, sql: &str) -> String {
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(session).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_lease_that_is_given_up_beside_a_claim_leaves_no_run_behind() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    let (mut claimer, mut keeper) = (bench.scratch.connect().await, bench.scratch.connect().await);
+    let register = "INSERT INTO forge_workflow_owners (node_id, node_name, expires_at)
+                    VALUES (gen_random_uuid(), 'one', now() + interval '1 h') RETURNING id";
+    let lease: i64 = sqlx::query_scalar(register).fetch_one(&mut keeper).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut claimer).await.unwrap();
+    let claim = statement!("claim_runs").bind(lease).bind(vec!["tour"]).bind(vec![1]);
+    let claim = claim.bind(vec![10_i64]).bind(10_i64).fetch_all(&mut claimer).await.unwrap();
+    assert_eq!(claim.len(), 1);
+    let resigning = tokio::spawn(async move {
+        statement!("resign_owner").bind(lease).execute(&mut keeper).await.unwrap();
+        statement!("forget_owners").execute(&mut keeper).await.unwrap();
+        keeper
+    });
+    let mut session = bench.scratch.connect().await;
+    let blocked = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("the claim is waited for", std::time::Duration::from_secs(20), async || {
+        (text(&mut bench.scratch.connect().await, blocked).await == "1").then_some(())
+    })
+    .await;
+    sqlx::raw_sql("COMMIT").execute(&mut claimer).await.unwrap();
+    let mut keeper = resigning.await.unwrap();
+    let held = "SELECT status || ' ' || (lost_at IS NOT NULL) FROM forge_workflow_runs run
+                JOIN forge_workflow_owners owner ON owner.id = run.owner_id";
+    assert_eq!(text(&mut session, held).await, "running true", "the rescuers see it");
+    let released = statement!("release_runs").bind(10_i64).fetch_all(&mut keeper).await.unwrap();
+    assert_eq!(released.len(), 1);
+    assert_eq!(text(&mut session, "SELECT status::text FROM forge_workflow_runs").await, "ready");
+    statement!("forget_owners").execute(&mut keeper).await.unwrap();
+    assert_eq!(text(&mut session, "SELECT count(*)::text FROM forge_workflow_owners").await, "0");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_lease_has_no_row_is_released() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    let mut session = bench.scratch.connect().await;
+    let orphan = "UPDATE forge_workflow_runs SET status = 'running', owner_id = 4711, claim = 1";
+    sqlx::raw_sql(orphan).execute(&mut session).await.unwrap();
+    let released = statement!("release_runs").bind(10_i64).fetch_all(&mut session).await.unwrap();
+    assert_eq!(released.len(), 1);
+    assert_eq!(text(&mut session, "SELECT status::text FROM forge_workflow_runs").await, "ready");
+    bench.scratch.drop().await;
+}
