@@ -436,8 +436,8 @@ impl ActiveActivation {
         Ok(true)
     }
 
-    /// Asks the children that end with the run to be cancelled, before it is compensated and before it ends: a
-    /// crash afterwards leaves a run that asks them again.
+    /// Asks the children that end with the run to be cancelled, before it is compensated and before it ends:
+    /// a crash afterwards leaves a run that asks them again.
     async fn cancel_children(&self) -> Result<(), Fault> {
         let Some(lease) = self.shared.living_lease() else { return Ok(()) };
         if self.shared.store.cancel_children(lease, self.claimed.id, self.claimed.claim).await? {

@@ -31,7 +31,7 @@ async fn a_node_that_was_stopped_for_longer_than_its_lease_records_nothing_late(
     flow(&stopped, "start_mix", json!({ "bell": 0, "scale": 2 })).await;
     // Steps that were executed and are not recorded, and transactions that are not committed.
     signals.reached(Step::WorkflowStepRan, "do 3", 12).await;
-    signals.reached(Step::WorkflowStepRan, "tx 2", 6).await;
+    signals.reached(Step::WorkflowStepRan, "tx 2", 4).await;
     stopped.process().signal(Signal::STOP);
     let began = Instant::now();
     let other = flow_node(&database, "other", SHORT_LEASE).start().await;

@@ -53,7 +53,7 @@ pub(super) async fn start_ship(ctx: &MutationContext) -> Result<RunId> {
     ctx.start(Ship { pin: Secret::new("4711".to_owned()) }).await
 }
 
-/// Cancels a run, and is rolled back when it is told to fail.
+/// Cancels a run, and is rolled back when it is to fail.
 #[forge::mutation(internal)]
 pub(super) async fn withdraw(ctx: &MutationContext, run: RunId, fails: bool) -> Result<bool> {
     let is_asked = ctx.cancel_run(run).await?;

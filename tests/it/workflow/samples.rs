@@ -296,18 +296,18 @@ pub(super) async fn begin_launch(ctx: &ActionContext) -> Result<RunId> {
 
 /// Receives a signal in each of its runs.
 #[forge::workflow]
-pub(super) async fn relay(ctx: &WorkflowContext, heard: Vec<String>) -> Result<Vec<String>> {
+pub(super) async fn relay(ctx: &WorkflowContext, received: Vec<String>) -> Result<Vec<String>> {
     let nudge = ctx.wait_for_signal::<Nudge>().await?;
-    let heard = [heard, vec![nudge.text]].concat();
-    if heard.len() < 2 {
-        return ctx.continue_as_new(Relay { heard });
+    let received = [received, vec![nudge.text]].concat();
+    if received.len() < 2 {
+        return ctx.continue_as_new(Relay { received });
     }
-    Ok(heard)
+    Ok(received)
 }
 
 #[forge::mutation(internal)]
 pub(super) async fn begin_relay(ctx: &MutationContext) -> Result<RunId> {
-    let run = ctx.start(Relay { heard: Vec::new() }).await?;
+    let run = ctx.start(Relay { received: Vec::new() }).await?;
     for text in ["one", "two"] {
         ctx.signal(run, Nudge { text: text.to_owned() }).await?;
     }

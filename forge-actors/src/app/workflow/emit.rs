@@ -1,5 +1,5 @@
-//! `ctx.emit(event)` and `ctx.signal(run, event)`: what workflows wait for becomes a row. `ctx.cancel_run(run)`
-//! asks a run to end.
+//! `ctx.emit(event)` and `ctx.signal(run, event)`: what workflows wait for becomes a row.
+//! `ctx.cancel_run(run)` asks a run to end.
 
 use std::future::IntoFuture;
 

@@ -174,13 +174,15 @@ impl<'a> IntoFuture for Sleep<'a> {
                 Ok(place) => place,
                 Err(fault) => {
                     // Nothing that a workflow could do about it.
-                    tracing::error!(run = %run.id, error = error_chain(&fault), "a sleep has no place in the run");
+                    let error = error_chain(&fault);
+                    tracing::error!(run = %run.id, error, "a sleep has no place in the run");
                     return run.never().await;
                 }
             };
             while let Err(fault) = sleep(run, &place, duration).await {
                 let _executing = run.executing();
-                tracing::error!(run = %run.id, error = error_chain(&fault), "a sleep could not be recorded; retrying");
+                let error = error_chain(&fault);
+                tracing::error!(run = %run.id, error, "a sleep could not be recorded; retrying");
                 tokio::time::sleep(RECORD_AGAIN).await;
             }
         })

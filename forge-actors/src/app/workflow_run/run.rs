@@ -488,8 +488,8 @@ impl ActiveRun {
         self.with(|progress| (progress.next_number - 1, progress.compensations.len()))
     }
 
-    /// Sets an attribute; the text of all of them. `None` when that has more bytes than `bytes_max`: then nothing
-    /// is changed.
+    /// Sets an attribute; the text of all of them. `None` when that has more bytes than `bytes_max`: then
+    /// nothing is changed.
     pub(in crate::app) fn set_attribute(
         &self,
         name: &str,
