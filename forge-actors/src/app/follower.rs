@@ -14,7 +14,7 @@ pub(crate) fn follower(identity: Option<&Identity>) -> String {
 /// The caller that reads a job or a run by its handle.
 #[derive(Debug, Clone)]
 pub struct Viewer {
-    /// The text of its identity, see [`follower`].
+    /// The text of its identity, see `follower`.
     pub follower: String,
     /// May read all jobs and runs that have a handle.
     pub sees_all: bool,
