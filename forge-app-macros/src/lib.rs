@@ -142,7 +142,7 @@ pub fn workflow_migration(options: TokenStream, item: TokenStream) -> TokenStrea
 ///
 /// It is written and read as one of [`macro@data`] is, with the same attributes of serde, but not from rows.
 ///
-/// Options: `key = user` (none), the field that says what the event is about: whoever waits names the same
+/// Options: `key = user` (none), the field that says what the event is about: a run that waits names the same
 /// value; `name = "accounts.email_verified"` (the module and the struct in snake_case), under which Postgres
 /// holds the event, and which may not change while runs wait for it.
 #[proc_macro_attribute]
