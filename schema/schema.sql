@@ -1031,10 +1031,11 @@ CREATE TABLE public.forge_workflow_history (
 COMMENT ON TABLE public.forge_workflow_history IS 'Runs that have ended, kept with their journal until expires_at.';
 CREATE TABLE public.forge_workflow_keys (
     workflow text NOT NULL,
+    tenant text NOT NULL,
     key text NOT NULL,
     run_id uuid NOT NULL
 );
-COMMENT ON TABLE public.forge_workflow_keys IS 'The run that was started last with this id of the application. No foreign key: the run is in forge_workflow_runs or in the history; the key goes with the history.';
+COMMENT ON TABLE public.forge_workflow_keys IS 'The run that was started last with this id of the application, by a caller of this tenant; empty for callers without one. No foreign key: the run is in forge_workflow_runs or in the history; the key goes with the history.';
 CREATE TABLE public.forge_workflow_owners (
     id bigint NOT NULL,
     node_id uuid NOT NULL,
@@ -1108,6 +1109,10 @@ CREATE TABLE public.forge_workflow_runs (
     steps integer DEFAULT 0 NOT NULL,
     journal_bytes bigint DEFAULT 0 NOT NULL,
     continues uuid,
+    crashes integer DEFAULT 0 NOT NULL,
+    crashed_at timestamp with time zone,
+    events_from timestamp with time zone,
+    consumed bigint[],
     CONSTRAINT forge_workflow_runs_child CHECK (((parent_id IS NULL) = (parent_policy IS NULL))),
     CONSTRAINT forge_workflow_runs_ending CHECK ((ending = ANY (ARRAY['failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status]))),
     CONSTRAINT forge_workflow_runs_live CHECK ((status = ANY (ARRAY['ready'::public.forge_workflow_status, 'running'::public.forge_workflow_status, 'waiting'::public.forge_workflow_status, 'paused'::public.forge_workflow_status, 'diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))),
@@ -1126,6 +1131,10 @@ COMMENT ON COLUMN public.forge_workflow_runs.ending IS 'Set while completed step
 COMMENT ON COLUMN public.forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
 COMMENT ON COLUMN public.forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
 COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run that has continued as this one.';
+COMMENT ON COLUMN public.forge_workflow_runs.crashes IS 'Activations that have ended without the run having left, since its last step ended: its node was lost, or the activation failed.';
+COMMENT ON COLUMN public.forge_workflow_runs.crashed_at IS 'When the last of them was noticed.';
+COMMENT ON COLUMN public.forge_workflow_runs.events_from IS 'It receives events since then; null for those since it was created. Set where it goes on for an earlier run.';
+COMMENT ON COLUMN public.forge_workflow_runs.consumed IS 'Events since events_from that the runs for which it goes on have received.';
 CREATE TABLE public.forge_workflow_steps (
     run_id uuid NOT NULL,
     "position" text NOT NULL COLLATE pg_catalog."C",
@@ -1209,7 +1218,7 @@ ALTER TABLE ONLY public.forge_workflow_events
 ALTER TABLE ONLY public.forge_workflow_history
     ADD CONSTRAINT forge_workflow_history_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_workflow_keys
-    ADD CONSTRAINT forge_workflow_keys_pkey PRIMARY KEY (workflow, key);
+    ADD CONSTRAINT forge_workflow_keys_pkey PRIMARY KEY (workflow, tenant, key);
 ALTER TABLE ONLY public.forge_workflow_owners
     ADD CONSTRAINT forge_workflow_owners_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_workflow_progress
@@ -1246,8 +1255,9 @@ CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHER
 CREATE INDEX forge_jobs_waiting ON public.forge_jobs USING btree (id) WHERE waits_for_jobs;
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
 CREATE INDEX forge_workflow_events_emitted_at ON public.forge_workflow_events USING brin (emitted_at) WITH (autosummarize='on');
-CREATE INDEX forge_workflow_events_key ON public.forge_workflow_events USING btree (event, key, id);
+CREATE INDEX forge_workflow_events_key ON public.forge_workflow_events USING btree (event, key, COALESCE(routed_at, 'infinity'::timestamp with time zone), id);
 CREATE UNIQUE INDEX forge_workflow_events_once ON public.forge_workflow_events USING btree (event, key, once) WHERE (once IS NOT NULL);
+CREATE INDEX forge_workflow_events_run ON public.forge_workflow_events USING btree (run_id) WHERE (run_id IS NOT NULL);
 CREATE INDEX forge_workflow_events_unrouted ON public.forge_workflow_events USING btree (id) WHERE (NOT routed);
 CREATE INDEX forge_workflow_history_attributes ON public.forge_workflow_history USING gin (attributes jsonb_path_ops) WHERE (attributes IS NOT NULL);
 CREATE INDEX forge_workflow_history_continues ON public.forge_workflow_history USING btree (continues) WHERE (continues IS NOT NULL);

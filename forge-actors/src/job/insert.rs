@@ -147,7 +147,7 @@ fn is_found(status: Option<JobStatus>, states: UniqueStates) -> bool {
 }
 
 /// The status of a job; `None` when its history is deleted.
-async fn status_of(db: &Db, job: JobId) -> Result<Option<JobStatus>> {
+pub(crate) async fn status_of(db: &Db, job: JobId) -> Result<Option<JobStatus>> {
     let find = sqlx::query(include_str!("sql/find_job_status.sql")).bind(job);
     Ok(find.fetch_optional(db).await?.as_ref().map(store::status).transpose()?)
 }

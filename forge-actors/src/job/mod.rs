@@ -167,6 +167,7 @@ pub(crate) use dependencies::ends as ends_of;
 pub use history_expiry::JOB_MAINTENANCE;
 use history_expiry::OldHistory;
 pub use inline::RanAttempt;
+pub(crate) use insert::status_of;
 use leases::LeaseTable;
 use limits::LimitTable;
 use messages::WorkerMessage;

@@ -75,6 +75,12 @@ macro_rules! codes {
                 match self { $(Code::$variant => $name,)+ Code::App(app) => app.name }
             }
 
+            /// True where the code says nothing about what was called: the database is away, the node is full
+            /// or stops, or an answer got lost.
+            pub(crate) const fn is_outage(self) -> bool {
+                matches!(self, Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown)
+            }
+
             /// The HTTP status of an answer with this code.
             pub const fn status(self) -> u16 {
                 match self { $(Code::$variant => $status,)+ Code::App(app) => app.status }

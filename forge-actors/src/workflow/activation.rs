@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -24,8 +24,12 @@ use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{RequestId, RunId};
 use crate::kernel::invocation::{Caller, Identity, Invocation};
+use crate::kernel::time::minutes;
 use crate::kernel::trace::TraceContext;
 use crate::test_signals::{Step, pause_point};
+
+/// A run that waits for its children to be cancelled looks for them so often, besides being woken.
+const CHILDREN_POLL: Duration = minutes(1);
 
 /// One activation of a run. Dropped before it has left, it gives the run back.
 pub(super) struct Activation {
@@ -34,12 +38,14 @@ pub(super) struct Activation {
     id: RunId,
     claim: i32,
     workflow: String,
+    /// Whether an end before the run has left counts as a crash: a panic does, an outage does not.
+    is_crash: bool,
 }
 
 impl Activation {
     pub(super) fn new(shared: Arc<WorkflowShared>, claimed: ClaimedRun) -> Self {
         let (id, claim, workflow) = (claimed.id, claimed.claim, claimed.workflow.clone());
-        Self { shared, claimed: Some(claimed), id, claim, workflow }
+        Self { shared, claimed: Some(claimed), id, claim, workflow, is_crash: true }
     }
 
     /// Executes the run until it leaves this node.
@@ -49,6 +55,7 @@ impl Activation {
         match activate(&self.shared, &claimed).await {
             Ok(()) => self.claimed = None,
             Err(fault) => {
+                self.is_crash = !fault.code().is_outage();
                 let error = error_chain(&fault);
                 let (run, handler) = (claimed.id, &claimed.workflow);
                 tracing::warn!(%run, handler, error, "activation failed; the run is claimed again");
@@ -65,7 +72,7 @@ impl Drop for Activation {
             shared.active.remove_if(&claimed.id, |_, entry| entry.claim == claimed.claim);
         }
         match given_back {
-            Some(claimed) => shared.give_back(claimed),
+            Some(claimed) => shared.give_back(claimed, self.is_crash),
             None => shared.leave_place(self.id, self.claim, &self.workflow),
         }
     }
@@ -352,7 +359,13 @@ impl ActiveActivation {
                     return Ok(());
                 }
                 self.claimed.ending = Some(ending);
-                self.cancel_children().await?;
+            }
+            if self.cancel_children().await? {
+                // What they have done came after what is compensated here. Their ends wake the run.
+                let mut progress = self.run.progress(false);
+                progress.due_at = Some(self.claimed.now + self.began.elapsed() + CHILDREN_POLL);
+                self.leave("waiting", &progress, None, false).await;
+                return Ok(());
             }
             let (functions, run) = (&self.shared.functions, Arc::clone(&self.run));
             let compensating = functions.compensate(&WORKFLOWS, self.registration, invocation, run);
@@ -414,7 +427,7 @@ impl ActiveActivation {
         progress: &RunProgress,
     ) -> Result<bool, Fault> {
         if status != EndStatus::Completed {
-            self.cancel_children().await?;
+            let _has_open = self.cancel_children().await?;
         }
         self.abandon_open_steps().await?;
         pause_point(Step::WorkflowLeaving, &self.claimed.workflow).await;
@@ -437,13 +450,14 @@ impl ActiveActivation {
     }
 
     /// Asks the children that end with the run to be cancelled, before it is compensated and before it ends:
-    /// a crash afterwards leaves a run that asks them again.
-    async fn cancel_children(&self) -> Result<(), Fault> {
-        let Some(lease) = self.shared.living_lease() else { return Ok(()) };
-        if self.shared.store.cancel_children(lease, self.claimed.id, self.claimed.claim).await? {
+    /// a crash afterwards leaves a run that asks them again. True while some of them have not ended.
+    async fn cancel_children(&self) -> Result<bool, Fault> {
+        let Some(lease) = self.shared.living_lease() else { return Ok(false) };
+        let children = self.shared.store.cancel_children(lease, self.claimed.id, self.claimed.claim).await?;
+        if children.asked {
             self.shared.run_ready();
         }
-        Ok(())
+        Ok(children.is_open)
     }
 
     async fn leave(

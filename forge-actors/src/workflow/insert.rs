@@ -11,6 +11,7 @@ use crate::app::workflow_run::new_run::{IdConflict, NewEvent, NewRun, StartOutco
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
+use crate::kernel::invocation::Identity;
 
 /// A run that is to be inserted, with what it carries of its starter.
 #[derive(Debug, Clone)]
@@ -21,6 +22,15 @@ pub struct StartedRun {
     pub identity: Option<String>,
     /// The `traceparent` that it belongs to.
     pub trace: String,
+}
+
+impl StartedRun {
+    /// The tenant of its starter, within which its id names one run; empty for none.
+    fn tenant(&self) -> Result<String> {
+        let identity: Option<Identity> =
+            self.identity.as_deref().map(serde_json::from_str).transpose().map_err(Fault::internal)?;
+        Ok(identity.and_then(|identity| identity.tenant).unwrap_or_default())
+    }
 }
 
 /// Inserts a run on `db`, unless its id names one already, and lets its starter follow it.
@@ -50,15 +60,20 @@ pub(super) async fn insert_run(db: &Db, started: &StartedRun) -> Result<StartOut
 }
 
 async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartOutcome> {
-    let NewRun { id, workflow, on_conflict, .. } = &started.run;
+    let NewRun { id, workflow, signal, on_conflict, .. } = &started.run;
+    let tenant = started.tenant()?;
     let lock = sqlx::query_scalar(include_str!("sql/lock_run_key.sql"));
-    let found: RunId = lock.bind(workflow).bind(key).bind(id).fetch_one(db).await?;
+    let found: RunId = lock.bind(workflow).bind(key).bind(id).bind(&tenant).fetch_one(db).await?;
     if found != *id {
         let find = sqlx::query(include_str!("sql/find_run_status.sql")).bind(found);
         let status = find.fetch_optional(db).await?;
         let is_live = status.as_ref().map(|row| row.try_get::<bool, _>("is_live")).transpose()?;
         match (is_live, on_conflict) {
-            (Some(_), IdConflict::Return) | (Some(true), IdConflict::ReturnRunning) => {
+            (Some(true), IdConflict::Return | IdConflict::ReturnRunning) => {
+                return Ok(StartOutcome::Existing(found));
+            }
+            // A run that has ended receives no signal.
+            (Some(false), IdConflict::Return) if signal.is_none() => {
                 return Ok(StartOutcome::Existing(found));
             }
             (Some(_), IdConflict::Fail) => {
@@ -69,10 +84,11 @@ async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartO
             (Some(true), IdConflict::Replace) => {
                 request_cancel(db, found).await?;
             }
-            (Some(false), IdConflict::ReturnRunning | IdConflict::Replace) | (None, _) => {}
+            (Some(false), IdConflict::Return | IdConflict::ReturnRunning | IdConflict::Replace)
+            | (None, _) => {}
         }
         let take = sqlx::query(include_str!("sql/take_run_key.sql"));
-        take.bind(workflow).bind(key).bind(id).execute(db).await?;
+        take.bind(workflow).bind(key).bind(id).bind(&tenant).execute(db).await?;
     }
     insert_rows(&[started]).execute(db).await?;
     Ok(StartOutcome::New(*id))

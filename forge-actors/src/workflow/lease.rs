@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 
 use super::messages::{LeaseMessage, RunClaimerMessage};
 use super::paths::LEASE;
-use super::rows::Leave;
+use super::rows::{GivenBack, Leave};
 use super::shared::{OwnLease, StopReason, WorkflowShared};
+use super::signals;
 use crate::kernel::error_chain::error_chain;
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::RunId;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::{millis, secs};
@@ -194,18 +196,35 @@ async fn renew(shared: &WorkflowShared, lease: OwnLease) {
     }
 }
 
-/// Lets runs be claimed again whose activation has ended before they have left.
+/// Lets runs be claimed again whose activation has ended before they have left. Those whose activation has
+/// failed are counted.
 async fn give_back(shared: &WorkflowShared) {
     let runs = shared.given_back.try_take().unwrap_or_default();
-    let leaves = runs.into_iter().map(async |run| {
-        let leave = Leave::ready(run.id, run.claim, run.wakes);
-        if let Err(fault) = shared.leaver.submit(leave).await {
-            let error = error_chain(&fault);
-            tracing::warn!(run = %run.id, error, "a run could not be given back; it is claimed again later");
+    let crashed: Vec<_> =
+        runs.iter().filter(|back| back.is_crash).map(|back| (back.run.id, back.run.claim)).collect();
+    if let Some(lease) = shared.living_lease().filter(|_| !crashed.is_empty()) {
+        match shared.store.give_back(lease, &crashed).await {
+            Ok(released) => {
+                signals::released(&released);
+                shared.claimer.notify(RunClaimerMessage::RunReady);
+            }
+            Err(fault) => report_kept(crashed.len(), &fault),
+        }
+    }
+    let leaves = runs.into_iter().map(async |GivenBack { run, is_crash }| {
+        if !is_crash
+            && let Err(fault) = shared.leaver.submit(Leave::ready(run.id, run.claim, run.wakes)).await
+        {
+            report_kept(1, &fault);
         }
         shared.leave_place(run.id, run.claim, &run.workflow);
     });
     futures::future::join_all(leaves).await;
+}
+
+/// Says that runs were not given back. The next look at the runs that are held finds them.
+fn report_kept(runs: usize, fault: &Fault) {
+    tracing::warn!(runs, error = error_chain(fault), "giving runs back failed; they are claimed again later");
 }
 
 /// Compares the runs that this node holds with those that it executes. One that it holds and does not execute

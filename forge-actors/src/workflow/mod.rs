@@ -10,6 +10,7 @@
 //! | `running` | the node stops, has lost its lease, or reads the journal anew | `ready` |
 //! | `ready`, `waiting` | a person pauses the run | `paused` |
 //! | `running` | the same; the steps under way end first | `paused` |
+//! | `running` | too many activations have ended without progress | `paused` |
 //! | `running` | the run was to be paused, and was resumed or cancelled meanwhile | `ready` |
 //! | `paused` | a person resumes the run | `ready` |
 //! | `running` | code, arguments or migration do not fit the journal | `diverged` |
@@ -58,8 +59,9 @@
 //!   has seen, so an event between registration and leaving makes it due again. After its registration is
 //!   committed, a run looks for events that came before. So one of the two sees the other, without a lock.
 //! - An event is consumed by the journal row that names it (`event_id`), in the write that completes the
-//!   wait.
-//!   Only the owner writes the journal, so whether a wait has got its event or its timeout is decided once.
+//!   wait. A run that goes on as a new one remembers the last events that were consumed (`consumed`,
+//!   `events_from`). Only the owner writes the journal, so whether a wait has got its event or its timeout is
+//!   decided once.
 //!
 //! Determinism
 //! - Steps are identified by their position: their number in the code, counted per branch of `parallel`,
@@ -80,8 +82,9 @@
 //!   that reason as its `cause`. A retry brings the reason back, and the run ends with it.
 //!
 //! Compensation: while `ending` is set, the function runs once more against its journal, without executing
-//! anything new. That brings back the compensations of the steps that have completed; they run in the reverse
-//! order of `number`, each one a row of the journal, retried with a policy of its own.
+//! anything new. That brings back the compensations of the steps that have completed; they run in the
+//! reverse order of `number`, each one a row of the journal, retried with a policy of its own. Before the
+//! first one the children that end with the run are cancelled, and the run waits until they have ended.
 //!
 //! Followers: a run that was started with a handle has a row in `forge_workflow_progress`, which triggers
 //! write in each statement that changes the run (`follow.rs`). Live queries of clients read that table alone.
@@ -89,7 +92,9 @@
 //! Failures: an outage of the database holds up steps that want to be recorded, until the owner's lease is
 //! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed
 //! and not recorded is executed again. A row that the database refuses is found by halving its batch, and
-//! fails its own step.
+//! fails its own step. A run whose activations end before it has left, while none of its steps ends (it takes
+//! its process down, or its journal cannot be read), is claimed again later each time, and in the end paused:
+//! `crashes` counts them.
 //!
 //! ```text
 //!   workflows (one_for_one)

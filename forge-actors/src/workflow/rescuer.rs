@@ -12,6 +12,7 @@ use super::lease::SUSPECT_AFTER;
 use super::messages::RunClaimerMessage;
 use super::paths::RESCUER;
 use super::shared::WorkflowShared;
+use super::signals;
 use crate::db::session_name::session_suffix;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
@@ -70,8 +71,9 @@ impl Duty for RunRescuer {
         let mut released = 0;
         loop {
             let part = store.release(RELEASE_MAX).await?;
-            released += part;
-            if part < usize::try_from(RELEASE_MAX).unwrap_or(usize::MAX) {
+            signals::released(&part);
+            released += part.len();
+            if part.len() < usize::try_from(RELEASE_MAX).unwrap_or(usize::MAX) {
                 break;
             }
         }

@@ -145,6 +145,34 @@ impl Leave {
     }
 }
 
+/// The children of a run that end with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CancelledChildren {
+    /// Some were not asked before to be cancelled.
+    pub(super) asked: bool,
+    /// Some have not ended yet.
+    pub(super) is_open: bool,
+}
+
+/// A run whose activation has ended before the run has left.
+#[derive(Debug)]
+pub(super) struct GivenBack {
+    pub(super) run: ClaimedRun,
+    /// The activation has failed or panicked; nothing that was away is the reason.
+    pub(super) is_crash: bool,
+}
+
+/// A run that was released from a lost lease, or given back.
+#[derive(Debug)]
+pub(super) struct ReleasedRun {
+    pub(super) id: RunId,
+    pub(super) workflow: String,
+    /// Its activations that have ended so without progress.
+    pub(super) crashes: u32,
+    /// There were too many of them: a person decides.
+    pub(super) is_paused: bool,
+}
+
 /// A run that ends.
 #[derive(Debug, Clone)]
 pub(super) struct End {

@@ -1,6 +1,6 @@
 //! A run that this node holds, as its steps write it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::app::Result;
 use crate::app::follower::follower;
 use crate::app::job::DependencyKind;
 use crate::app::job_end::JobEnd;
+use crate::app::job_failure::JobFailure;
 use crate::app::new_job::{DispatchOutcome, NewDependency, NewJob};
 use crate::app::workflow_run::journal::{JournalEntry, outcome_in};
 use crate::app::workflow_run::new_run::{NewRun, StartOutcome};
@@ -24,7 +25,7 @@ use crate::app::workflow_run::store::{
 };
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
-use crate::job::ends_of;
+use crate::job::{ends_of, status_of};
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{JobId, RunId};
@@ -218,10 +219,7 @@ impl HeldRun {
     /// # Errors
     /// `fault`, when another try would fail as well.
     async fn pause_before_retry(&self, position: &str, fault: Fault) -> Result<()> {
-        if !matches!(
-            fault.code(),
-            Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown | Code::Conflict
-        ) {
+        if !fault.code().is_outage() && fault.code() != Code::Conflict {
             return Err(fault);
         }
         let Some(lease) = self.shared.living_lease() else { return self.stop_as_lost().await };
@@ -299,8 +297,15 @@ impl RunStore for HeldRun {
     fn find_job_end(&self, job: Uuid) -> BoxFuture<'_, Result<Option<WaitedEnd>>> {
         Box::pin(async move {
             let job = JobId::from_uuid(job);
-            let mut ends: HashMap<JobId, JobEnd> = ends_of(&self.shared.database.jobs(), &[job]).await?;
-            Ok(match ends.remove(&job) {
+            let db = self.shared.database.jobs();
+            let end = ends_of(&db, &[job]).await?.remove(&job);
+            if end.is_none() && status_of(&db, job).await?.is_none() {
+                // Deleted by hand, or with its history while the run was paused.
+                let text = format!("there is no job {job}, or its history is deleted");
+                let failure = JobFailure::json_of(&Fault::new(Code::NotFound, text))?;
+                return Ok(Some(WaitedEnd::Failed(failure)));
+            }
+            Ok(match end {
                 None => None,
                 Some(JobEnd::Completed(output)) => {
                     let json = output.map(|json| String::from_utf8_lossy(&json).into_owned());

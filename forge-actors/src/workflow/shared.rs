@@ -12,7 +12,7 @@ use super::admission::WorkflowAdmission;
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
-use super::rows::{ClaimedRun, End, Ended, HeldStep, Leave, RunRequest};
+use super::rows::{ClaimedRun, End, Ended, GivenBack, HeldStep, Leave, RunRequest};
 use super::store::WorkflowStore;
 use crate::app::new_job::InsertJob;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
@@ -89,7 +89,7 @@ pub(super) struct WorkflowShared {
     pub(super) admission: WorkflowAdmission,
     /// Runs whose activation has ended, by a crash or an error, before the run has left. Put by activations;
     /// the lease keeper, which is woken with a message, writes that they are to be claimed again.
-    pub(super) given_back: MergeSlot<Vec<ClaimedRun>>,
+    pub(super) given_back: MergeSlot<Vec<GivenBack>>,
     /// When the next run is due that this node has seen leave. Put by activations; taken by the claimer,
     /// which is woken with a message.
     pub(super) next_due: MergeSlot<Instant>,
@@ -149,8 +149,8 @@ impl WorkflowShared {
     }
 
     /// Lets a run be claimed again whose activation has ended, by a crash or an error, before it has left.
-    pub(super) fn give_back(&self, run: ClaimedRun) {
-        self.given_back.put(|runs| runs.get_or_insert_default().push(run));
+    pub(super) fn give_back(&self, run: ClaimedRun, is_crash: bool) {
+        self.given_back.put(|runs| runs.get_or_insert_default().push(GivenBack { run, is_crash }));
         self.lease_keeper.notify(LeaseMessage::Wanted);
     }
 

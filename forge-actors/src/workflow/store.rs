@@ -8,11 +8,12 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::rows::{
-    Arrival, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldStep, Leave, Routed,
-    RunRequest,
+    Arrival, CancelledChildren, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldStep,
+    Leave, ReleasedRun, Routed, RunRequest,
 };
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
+use crate::app::workflow_run::limits::{CONSUMED_EVENTS_MAX, CRASHES_MAX};
 use crate::app::workflow_run::run::RunProgress;
 use crate::app::workflow_run::store::{FoundRun, Recorded, StepRow, TakenEvent, WaitedEnd};
 use crate::db::database::Database;
@@ -275,10 +276,49 @@ impl WorkflowStore {
         Ok(lose.fetch_all(&self.db()).await?)
     }
 
-    /// How many runs of lost leases are ready again.
-    pub(super) async fn release(&self, limit: i64) -> Result<usize, Fault> {
-        let release = sqlx::query(include_str!("sql/release_runs.sql")).bind(limit);
-        Ok(release.fetch_all(&self.db()).await?.len())
+    /// Releases runs of lost leases.
+    pub(super) async fn release(&self, limit: i64) -> Result<Vec<ReleasedRun>, Fault> {
+        self.release_runs(limit, None, &[]).await
+    }
+
+    /// Releases runs of this node whose activations have failed. Those that it does not hold any more are not
+    /// in the answer.
+    pub(super) async fn give_back(
+        &self,
+        lease: i64,
+        runs: &[(RunId, i32)],
+    ) -> Result<Vec<ReleasedRun>, Fault> {
+        self.release_runs(0, Some(lease), runs).await
+    }
+
+    async fn release_runs(
+        &self,
+        limit: i64,
+        lease: Option<i64>,
+        runs: &[(RunId, i32)],
+    ) -> Result<Vec<ReleasedRun>, Fault> {
+        let text = format!(
+            "the run was claimed {CRASHES_MAX} times without one of its steps having ended: each time its \
+             node was lost, or the activation failed; resume it to try again, or terminate it"
+        );
+        let rows = sqlx::query(include_str!("sql/release_runs.sql"))
+            .bind(limit)
+            .bind(lease)
+            .bind(runs.iter().map(|(run, _)| *run).collect::<Vec<_>>())
+            .bind(runs.iter().map(|(_, claim)| *claim).collect::<Vec<_>>())
+            .bind(i32::try_from(CRASHES_MAX).unwrap_or(i32::MAX))
+            .bind(JobFailure::json_of(&Fault::new(Code::Internal, text))?)
+            .fetch_all(&self.db())
+            .await?;
+        let released = |row: &PgRow| {
+            Ok(ReleasedRun {
+                id: row.try_get("id")?,
+                workflow: row.try_get("workflow")?,
+                crashes: row.try_get::<i32, _>("crashes")?.unsigned_abs(),
+                is_paused: row.try_get::<&str, _>("status")? == "paused",
+            })
+        };
+        rows.iter().map(released).collect()
     }
 
     pub(super) async fn forget_owners(&self) -> Result<(), Fault> {
@@ -324,16 +364,21 @@ impl WorkflowStore {
             .bind(input)
             .bind(retention.as_secs_f64())
             .bind(i32::try_from(progress.steps).unwrap_or(i32::MAX))
-            .bind(i64::try_from(progress.journal_bytes).unwrap_or(i64::MAX));
+            .bind(i64::try_from(progress.journal_bytes).unwrap_or(i64::MAX))
+            .bind(CONSUMED_EVENTS_MAX);
         Ok(goes_on.fetch_optional(&self.db()).await?.is_some())
     }
 
-    /// Asks the children of runs that ended without success to end too. Returns how many.
-    /// Asks the children of a run that end with it to be cancelled. False when there are none.
-    pub(super) async fn cancel_children(&self, lease: i64, run: RunId, claim: i32) -> Result<bool, Fault> {
+    /// Asks the children of a run that end with it to be cancelled.
+    pub(super) async fn cancel_children(
+        &self,
+        lease: i64,
+        run: RunId,
+        claim: i32,
+    ) -> Result<CancelledChildren, Fault> {
         let cancel = sqlx::query(include_str!("sql/cancel_own_children.sql"));
-        let cancelled = cancel.bind(lease).bind(run).bind(claim).fetch_all(&self.db()).await?;
-        Ok(!cancelled.is_empty())
+        let row = cancel.bind(lease).bind(run).bind(claim).fetch_one(&self.db()).await?;
+        Ok(CancelledChildren { asked: row.try_get("asked")?, is_open: row.try_get("is_open")? })
     }
 }
 

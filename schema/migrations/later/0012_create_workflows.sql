@@ -54,6 +54,10 @@ CREATE TABLE forge_workflow_runs (
     steps           int4                         NOT NULL DEFAULT 0,
     journal_bytes   int8                         NOT NULL DEFAULT 0,
     continues       uuid,
+    crashes         int4                         NOT NULL DEFAULT 0,
+    crashed_at      timestamptz,
+    events_from     timestamptz,
+    consumed        int8[],
     CONSTRAINT forge_workflow_runs_live CHECK (status IN ('ready', 'running', 'waiting', 'paused', 'diverged', 'compensation_failed')),
     CONSTRAINT forge_workflow_runs_owned CHECK ((status = 'running') = (owner_id IS NOT NULL)),
     CONSTRAINT forge_workflow_runs_ending CHECK (ending IN ('failed', 'cancelled')),
@@ -71,6 +75,10 @@ COMMENT ON COLUMN forge_workflow_runs.ending IS 'Set while completed steps are c
 COMMENT ON COLUMN forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
 COMMENT ON COLUMN forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
 COMMENT ON COLUMN forge_workflow_runs.continues IS 'The run that has continued as this one.';
+COMMENT ON COLUMN forge_workflow_runs.crashes IS 'Activations that have ended without the run having left, since its last step ended: its node was lost, or the activation failed.';
+COMMENT ON COLUMN forge_workflow_runs.crashed_at IS 'When the last of them was noticed.';
+COMMENT ON COLUMN forge_workflow_runs.events_from IS 'It receives events since then; null for those since it was created. Set where it goes on for an earlier run.';
+COMMENT ON COLUMN forge_workflow_runs.consumed IS 'Events since events_from that the runs for which it goes on have received.';
 CREATE INDEX forge_workflow_runs_due ON forge_workflow_runs (workflow, version, due_at) WHERE status IN ('ready', 'waiting');
 CREATE INDEX forge_workflow_runs_owned_by ON forge_workflow_runs (owner_id) WHERE owner_id IS NOT NULL;
 CREATE INDEX forge_workflow_runs_parent ON forge_workflow_runs (parent_id) WHERE parent_id IS NOT NULL;
@@ -152,11 +160,12 @@ CREATE INDEX forge_workflow_history_continues ON forge_workflow_history (continu
 
 CREATE TABLE forge_workflow_keys (
     workflow text NOT NULL,
+    tenant   text NOT NULL,
     key      text NOT NULL,
     run_id   uuid NOT NULL,
-    PRIMARY KEY (workflow, key)
+    PRIMARY KEY (workflow, tenant, key)
 );
-COMMENT ON TABLE forge_workflow_keys IS 'The run that was started last with this id of the application. No foreign key: the run is in forge_workflow_runs or in the history; the key goes with the history.';
+COMMENT ON TABLE forge_workflow_keys IS 'The run that was started last with this id of the application, by a caller of this tenant; empty for callers without one. No foreign key: the run is in forge_workflow_runs or in the history; the key goes with the history.';
 CREATE INDEX forge_workflow_keys_run ON forge_workflow_keys (run_id);
 
 CREATE TABLE forge_workflow_events (
@@ -177,7 +186,9 @@ COMMENT ON COLUMN forge_workflow_events.once IS 'The idempotency key that it was
 COMMENT ON COLUMN forge_workflow_events.routed IS 'The runs that waited for it then were woken.';
 COMMENT ON COLUMN forge_workflow_events.routed_at IS 'When that was, after the commit of the event: a run that began between its emission and its commit still finds it.';
 CREATE UNIQUE INDEX forge_workflow_events_once ON forge_workflow_events (event, key, once) WHERE once IS NOT NULL;
-CREATE INDEX forge_workflow_events_key ON forge_workflow_events (event, key, id);
+-- An event that is not routed yet is later than any that is.
+CREATE INDEX forge_workflow_events_key ON forge_workflow_events (event, key, (coalesce(routed_at, 'infinity'::timestamptz)), id);
+CREATE INDEX forge_workflow_events_run ON forge_workflow_events (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX forge_workflow_events_unrouted ON forge_workflow_events (id) WHERE NOT routed;
 CREATE INDEX forge_workflow_events_emitted_at ON forge_workflow_events USING brin (emitted_at) WITH (autosummarize = on);
 

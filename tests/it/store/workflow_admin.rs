@@ -349,7 +349,7 @@ async fn an_ended_run_is_brought_back_with_the_steps_before_the_named_one() {
         .run(
             "UPDATE forge_workflow_history SET key = '\"order 1\"', deadline_at = created_at + interval '2 h'
              WHERE id = '01900000-0000-7000-8000-000000000008';
-             INSERT INTO forge_workflow_keys VALUES ('other', '\"order 1\"', '01900000-0000-7000-8000-000000000007')",
+             INSERT INTO forge_workflow_keys VALUES ('other', '', '\"order 1\"', '01900000-0000-7000-8000-000000000007')",
         )
         .await;
     let retry = async |n: u128, from: Option<&str>| {

@@ -191,7 +191,9 @@ async fn each_change_of_a_followed_run_is_in_its_progress() {
     // Its node is lost, and another one takes it over.
     tour.claim(1).await;
     tour.bench.run("UPDATE forge_workflow_owners SET lost_at = now()").await;
-    tour.engine(statement!("release_runs").bind(10_i64), 1).await;
+    let none: (Vec<RunId>, Vec<i32>) = (Vec::new(), Vec::new());
+    let release = statement!("release_runs").bind(10_i64).bind(None::<i64>).bind(none.0).bind(none.1);
+    tour.engine(release.bind(20).bind(OWN_FAILURE), 1).await;
     tour.is(run, Ready).await;
     tour.lease = tour.register().await;
     tour.claim(1).await;
@@ -232,7 +234,7 @@ async fn a_handle_follows_the_run_that_goes_on_and_ends_with_its_history() {
     tour.claim(1).await;
     let next = RunId::new();
     let goes_on = statement!("continue_run").bind(tour.lease).bind(first).bind(1).bind(next).bind("{}");
-    tour.engine(goes_on.bind(60.0).bind(1).bind(10_i64), 1).await;
+    tour.engine(goes_on.bind(60.0).bind(1).bind(10_i64).bind(1_000_i64), 1).await;
     let seen = tour.is(first, WorkflowStatus::Ready).await;
     assert_eq!((seen.id, seen.run), (first, next));
     assert_eq!(tour.seen_by(next, "ana", true).await.unwrap_err(), Code::NotFound, "no handle names it");

@@ -44,6 +44,14 @@ async fn text(session: &mut PgConnection, sql: &str) -> String {
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(session).await.unwrap()
 }
 
+/// Releases the runs of lost leases, as the rescuer does.
+async fn release(session: &mut PgConnection) -> usize {
+    let release = statement!("release_runs").bind(10_i64).bind(None::<i64>);
+    let release = release.bind(Vec::<RunId>::new()).bind(Vec::<i32>::new()).bind(3);
+    let released = release.bind(r#"{"code":"INTERNAL","message":"lost"}"#).fetch_all(session).await;
+    released.unwrap().len()
+}
+
 #[tokio::test]
 async fn a_lease_that_is_given_up_beside_a_claim_leaves_no_run_behind() {
     let bench = Bench::open().await;
@@ -72,8 +80,7 @@ async fn a_lease_that_is_given_up_beside_a_claim_leaves_no_run_behind() {
     let held = "SELECT status || ' ' || (lost_at IS NOT NULL) FROM forge_workflow_runs run
                 JOIN forge_workflow_owners owner ON owner.id = run.owner_id";
     assert_eq!(text(&mut session, held).await, "running true", "the rescuers see it");
-    let released = statement!("release_runs").bind(10_i64).fetch_all(&mut keeper).await.unwrap();
-    assert_eq!(released.len(), 1);
+    assert_eq!(release(&mut keeper).await, 1);
     assert_eq!(text(&mut session, "SELECT status::text FROM forge_workflow_runs").await, "ready");
     statement!("forget_owners").execute(&mut keeper).await.unwrap();
     assert_eq!(text(&mut session, "SELECT count(*)::text FROM forge_workflow_owners").await, "0");
@@ -87,8 +94,61 @@ async fn a_run_whose_lease_has_no_row_is_released() {
     let mut session = bench.scratch.connect().await;
     let orphan = "UPDATE forge_workflow_runs SET status = 'running', owner_id = 4711, claim = 1";
     sqlx::raw_sql(orphan).execute(&mut session).await.unwrap();
-    let released = statement!("release_runs").bind(10_i64).fetch_all(&mut session).await.unwrap();
-    assert_eq!(released.len(), 1);
+    assert_eq!(release(&mut session).await, 1);
     assert_eq!(text(&mut session, "SELECT status::text FROM forge_workflow_runs").await, "ready");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_loses_its_node_without_progress_waits_longer_each_time_and_is_paused() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    let mut session = bench.scratch.connect().await;
+    let lose = "UPDATE forge_workflow_runs SET status = 'running', owner_id = 4711, claim = claim + 1";
+    let stands = "SELECT format('%s %s %s', status, crashes, CASE WHEN due_at <= clock_timestamp() THEN 'due' ELSE 'later' END)
+                  FROM forge_workflow_runs";
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        sqlx::raw_sql(lose).execute(&mut session).await.unwrap();
+        assert_eq!(release(&mut session).await, 1);
+        seen.push(text(&mut session, stands).await);
+    }
+    assert_eq!(seen, ["ready 1 due", "ready 2 later"]);
+    // A step has ended: the next loss is the first one.
+    let step = "INSERT INTO forge_workflow_steps (run_id, position, kind, status, name, shape, started_at, finished_at)
+                SELECT id, '1', 'closure', 'completed', 'one', 0, clock_timestamp(), clock_timestamp() FROM forge_workflow_runs";
+    sqlx::raw_sql(step).execute(&mut session).await.unwrap();
+    seen.clear();
+    for _ in 0..3 {
+        sqlx::raw_sql(lose).execute(&mut session).await.unwrap();
+        assert_eq!(release(&mut session).await, 1);
+        seen.push(text(&mut session, stands).await);
+    }
+    assert_eq!(seen[..2], ["ready 1 due", "ready 2 later"]);
+    assert!(seen[2].starts_with("paused 3"), "{seen:?}");
+    assert_eq!(text(&mut session, "SELECT error ->> 'message' FROM forge_workflow_runs").await, "lost");
+    let run: RunId =
+        sqlx::query_scalar("SELECT id FROM forge_workflow_runs").fetch_one(&mut session).await.unwrap();
+    statement!("resume_runs").bind(vec![run]).execute(&mut session).await.unwrap();
+    let resumed = "SELECT format('%s %s %s', status, crashes, error IS NULL) FROM forge_workflow_runs";
+    assert_eq!(text(&mut session, resumed).await, "ready 0 t", "it has all of its tries again");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_while_it_is_compensated_keeps_why_it_is() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    let mut session = bench.scratch.connect().await;
+    let lose = "UPDATE forge_workflow_runs SET status = 'running', owner_id = 4711, crashes = 2, crashed_at = clock_timestamp(),
+                    ending = 'failed', error = '{\"code\":\"CONFLICT\",\"message\":\"sold out\"}'";
+    sqlx::raw_sql(lose).execute(&mut session).await.unwrap();
+    assert_eq!(release(&mut session).await, 1);
+    let why = "SELECT format('%s %s %s', status, error ->> 'message', error -> 'cause' ->> 'message') FROM forge_workflow_runs";
+    assert_eq!(text(&mut session, why).await, "paused lost sold out");
+    let run: RunId =
+        sqlx::query_scalar("SELECT id FROM forge_workflow_runs").fetch_one(&mut session).await.unwrap();
+    statement!("resume_runs").bind(vec![run]).execute(&mut session).await.unwrap();
+    assert_eq!(text(&mut session, why).await, "ready sold out ");
     bench.scratch.drop().await;
 }

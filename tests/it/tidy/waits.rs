@@ -5,24 +5,17 @@ use super::{Exceptions, Finding, none};
 
 /// Tokens that let time go by.
 const SLEEPS: &[&[&str]] = &[&["sleep", "("], &["sleep_until", "("]];
+/// Durable sleeps of workflows, whose days a test lets pass.
+const DURABLE: &[&[&str]] = &[&["ctx", ".", "sleep", "("], &["ctx", ".", "sleep_until", "("]];
 
 /// `file` and what its sleeps are; none of them hopes that something has happened meanwhile.
 const ALLOWED: &[(&str, &str)] = &[
-    ("tests/it/attributes/workflows.rs", "durable sleeps of workflows, which no test awaits"),
     ("tests/it/function/handlers.rs", "handlers that are slow on purpose, and are cut"),
     ("tests/it/node/disconnects.rs", "cuts connections at any moment of a call, a thousand times"),
     ("tests/it/node/previous.rs", "the pace of the load, and of a page that no node takes"),
     ("tests/it/node/slow_clients.rs", "the pace of slow readers"),
     ("tests/it/node/stage.rs", "the pace of writers while the node refuses them"),
     ("tests/it/node/strangers.rs", "the pace of hostile clients"),
-    ("tests/it/guide/billing.rs", "durable sleeps of the guide's workflows, which no test awaits"),
-    ("tests/it/guide/shipping.rs", "durable sleeps of the guide's workflows, which no test awaits"),
-    ("tests/it/guide/trials.rs", "durable sleeps of workflows, whose days the tests let pass"),
-    ("tests/it/testing/histories.rs", "durable sleeps of workflows, whose days the tests let pass"),
-    ("tests/it/testing/workflows.rs", "durable sleeps of workflows, whose days the tests let pass"),
-    ("tests/it/workflow/bounds.rs", "durable sleeps of workflows, whose days the tests let pass"),
-    ("tests/it/workflow/samples.rs", "durable sleeps of workflows, whose days the tests let pass"),
-    ("tests/it/workflow/versioned.rs", "durable sleeps of workflows, whose days the tests let pass"),
     ("tests/it/node/workflow_faults.rs", "faults that last longer than a lease"),
     ("tests/it/store/embedded.rs", "the pace of writers during an outage"),
 ];
@@ -37,8 +30,9 @@ fn no_test_hopes_by_sleeping() {
     let mut exceptions = Exceptions::new(ALLOWED);
     let mut findings = Vec::new();
     for file in RUST.iter().filter(|file| is_waiting_test(file)) {
+        let durable: Vec<_> = DURABLE.iter().flat_map(|sequence| file.lines_of(sequence)).collect();
         for line in SLEEPS.iter().flat_map(|sequence| file.lines_of(sequence)) {
-            if !exceptions.covers(file.path) {
+            if !durable.contains(&line) && !exceptions.covers(file.path) {
                 let why =
                     "await the event: a row, a log line, `until`, or a step of `Signals`; a pace is listed";
                 findings.push(Finding::new(file.path, line, "sleep", why));

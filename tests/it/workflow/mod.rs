@@ -5,12 +5,16 @@
 
 mod admission;
 mod bounds;
+mod chains;
+mod children;
+mod crashes;
 mod divergence;
 mod groups;
 mod operating;
 mod sagas;
 mod samples;
 mod stage;
+mod starts;
 mod steps;
 mod versioned;
 mod versions;

@@ -1,8 +1,6 @@
 //! What an operator does to runs, with the engine at work: the store's tests have the states, these what the
 //! code of the run sees of them.
 
-use std::sync::Arc;
-
 use forge::prelude::*;
 use forge_actors::app::Handler;
 use forge_actors::dashboard::workflow_bulk::BulkWorkflowStep;
@@ -11,7 +9,6 @@ use forge_actors::dashboard::workflow_commands::{
     TerminateWorkflow,
 };
 use forge_actors::dashboard::workflows::{ExportWorkflowHistory, ShowWorkflow, ShowWorkflowStep};
-use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::workflow::admin::{WorkflowAction, WorkflowBulk, WorkflowBulkCounts, WorkflowFilter};
 use forge_actors::workflow::check::{CheckedCode, check};
 use forge_actors::workflow::history::{WorkflowHistory, replay_history};
@@ -73,16 +70,7 @@ pub(super) async fn begin_revoke(ctx: &ActionContext, run: RunId) -> Result<RunI
 
 /// Calls a function in the name of an administrator.
 pub(super) async fn admin<H: Handler>(stage: &Stage, message: H) -> Result<Value, Fault> {
-    let identity = Identity {
-        subject: "ana".to_owned(),
-        roles: vec!["admin".to_owned()],
-        tenant: None,
-        claims: serde_json::Map::new(),
-    };
-    let caller = Caller { identity: Some(Arc::new(identity)), ..Caller::default() };
-    let invocation = Invocation::new(H::META.wire_name(), message.to_json().unwrap(), caller);
-    let answered = stage.node.functions.invoker().invoke(invocation, 1).await;
-    answered.map(|json| serde_json::from_slice(&json).unwrap())
+    stage.call_in(None, message).await
 }
 
 /// A run that has failed at its charge, and was compensated.

@@ -19,7 +19,7 @@ use forge_actors::job::ends::JobEnds;
 use forge_actors::job::{JobDeps, Jobs};
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::{NodeId, RunId};
-use forge_actors::kernel::invocation::{Caller, Invocation};
+use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::kernel::resource::ResourceAmounts;
 use forge_actors::kernel::time::{millis, secs};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
@@ -156,6 +156,20 @@ impl Stage {
 
     pub(super) async fn call<H: Handler>(&self, message: H) -> Value {
         self.node.call(message).await.unwrap()
+    }
+
+    /// Calls a function in the name of Ana, an administrator of this tenant.
+    pub(super) async fn call_in<H: Handler>(&self, tenant: Option<&str>, message: H) -> Result<Value, Fault> {
+        let identity = Identity {
+            subject: "ana".to_owned(),
+            roles: vec!["admin".to_owned()],
+            tenant: tenant.map(str::to_owned),
+            claims: serde_json::Map::new(),
+        };
+        let caller = Caller { identity: Some(Arc::new(identity)), ..Caller::default() };
+        let invocation = Invocation::new(H::META.wire_name(), message.to_json().unwrap(), caller);
+        let answered = self.node.functions.invoker().invoke(invocation, 1).await;
+        answered.map(|json| serde_json::from_slice(&json).unwrap())
     }
 
     /// Starts a run with a handler that returns its id.

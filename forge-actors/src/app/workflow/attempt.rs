@@ -161,12 +161,6 @@ impl RecordInTransaction for StepRecorder {
     }
 }
 
-/// True for a failure that says nothing about the step: the database is away, the node is full or stops, an
-/// answer got lost.
-pub(super) fn is_infrastructure(fault: &Fault) -> bool {
-    matches!(fault.code(), Code::Unavailable | Code::Overloaded | Code::OutcomeUnknown)
-}
-
 /// Runs a closure of the application; a panic is a failure.
 pub(super) async fn unwound<T>(running: BoxFuture<'_, Result<T>>) -> Result<T> {
     match catch_unwind(running).await {

@@ -15,9 +15,7 @@ use crate::app::job_failure::JobFailure;
 use crate::app::kind::{MutationResources, RunsAsStep};
 use crate::app::wire_shape::shape_of;
 use crate::app::wire_type::WireType;
-use crate::app::workflow::attempt::{
-    Attempted, StepRecorder, compensation_call, is_infrastructure, recorded_before,
-};
+use crate::app::workflow::attempt::{Attempted, StepRecorder, compensation_call, recorded_before};
 use crate::app::workflow::execution::end_of;
 use crate::app::workflow::step::written;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
@@ -220,7 +218,7 @@ impl WorkflowContext {
             };
             row.error = Some(JobFailure::json_of(&fault)?);
             row.elapsed = began.elapsed();
-            let is_outage = is_infrastructure(&fault) && tries < OUTAGE_TRIES_MAX;
+            let is_outage = fault.code().is_outage() && tries < OUTAGE_TRIES_MAX;
             if is_outage || tries < CALL_TRIES_MAX && lost_race(&fault) {
                 row.status = StepStatus::Retrying;
                 row.due_in = Some(AGAIN_BACKOFF.jittered(tries));

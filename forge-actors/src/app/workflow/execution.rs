@@ -10,7 +10,7 @@ use crate::app::context::{CallScope, WorkflowContext};
 use crate::app::error::Result;
 use crate::app::job::RetryBackoff;
 use crate::app::job_failure::JobFailure;
-use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure, reserve_result, unwound};
+use crate::app::workflow::attempt::{Attempted, attempt_call, reserve_result, unwound};
 use crate::app::workflow::wait::sleep_until;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::StepCall;
@@ -164,7 +164,7 @@ impl Execution<'_, '_> {
                 }
                 Err(fault) => fault,
             };
-            if is_infrastructure(&fault) {
+            if fault.code().is_outage() {
                 let (since, count) = outage_since.get_or_insert((began, 0));
                 if since.elapsed() < OUTAGE_MAX {
                     let pause = OUTAGE_BACKOFF.jittered(*count);

@@ -7,7 +7,7 @@ use crate::app::context::CallScope;
 use crate::app::error::Result;
 use crate::app::job::RetryBackoff;
 use crate::app::job_failure::JobFailure;
-use crate::app::workflow::attempt::{Attempted, attempt_call, is_infrastructure};
+use crate::app::workflow::attempt::{Attempted, attempt_call};
 use crate::app::workflow_run::compensation::{Compensation, CompensationCall};
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
 use crate::app::workflow_run::limits::{OUTAGE_MAX, RETRY_IN_MEMORY_MAX};
@@ -82,7 +82,7 @@ async fn compensate_one(
             }
             Err(fault) => fault,
         };
-        if is_infrastructure(&fault) {
+        if fault.code().is_outage() {
             let (since, tries) = outage.get_or_insert((began, 0));
             if since.elapsed() < OUTAGE_MAX {
                 *tries += 1;

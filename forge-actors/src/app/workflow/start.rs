@@ -146,8 +146,9 @@ impl<K: Kind> Ctx<K> {
 
 impl<H, K: Kind> Start<'_, H, K> {
     /// Makes the start idempotent: of all starts of this workflow with this id, one makes a run, and the
-    /// others find it. The id is any value, often a tuple; 512 bytes as JSON. SQL, the command line and the
-    /// filter of the dashboard call this id the key of the run.
+    /// others find it. The id is any value, often a tuple; 512 bytes as JSON. Callers of different tenants
+    /// have ids of their own. SQL, the command line and the filter of the dashboard call this id the key of
+    /// the run.
     ///
     /// A run that has ended is found too while its history is kept; [`on_conflict`](Self::on_conflict) says
     /// what else may happen.
@@ -195,7 +196,9 @@ impl<H, K: Kind> Start<'_, H, K> {
         self
     }
 
-    /// Sends the run a signal with its start. A start that finds a run sends it to that one.
+    /// Sends the run a signal with its start. A start that finds a run which has not ended sends it to that
+    /// one. A run that has ended receives nothing, so where [`id`](Self::id) names one, a new run is started,
+    /// unless [`on_conflict`](Self::on_conflict) says `Fail`.
     pub fn with_signal<E: Event>(self, signal: E) -> Self {
         let payload = payload_of(&signal);
         self.change(|run| {

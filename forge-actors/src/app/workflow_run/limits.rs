@@ -29,5 +29,11 @@ pub(crate) const RETRY_IN_MEMORY_MAX: Duration = secs(2);
 /// For so long, failures of the infrastructure (an outage of the database, a full node) are retried without
 /// spending attempts.
 pub(crate) const OUTAGE_MAX: Duration = minutes(10);
+/// Activations of a run that end without the run having left, because its node was lost or the activation
+/// failed, while none of its steps ends; after the last one the run is paused with an error that says so.
+pub const CRASHES_MAX: u32 = 20;
+/// Received events that a run remembers of those for which it goes on. Of more, the oldest are forgotten, and
+/// with them all events that were emitted before them.
+pub(crate) const CONSUMED_EVENTS_MAX: i64 = 1_000;
 /// A wait that is over within this time does not leave memory.
 pub(crate) const SHORT_WAIT: Duration = millis(100);

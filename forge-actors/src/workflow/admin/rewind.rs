@@ -41,7 +41,8 @@ pub async fn retry_from(db: &Db, run: RunId, from: Option<&str>) -> Result<bool,
     }
     if let Some(key) = &source.key {
         let lock = sqlx::query_scalar(include_str!("../sql/lock_run_key.sql"));
-        let holder: RunId = lock.bind(&source.workflow).bind(key).bind(run).fetch_one(db).await?;
+        let lock = lock.bind(&source.workflow).bind(key).bind(run).bind(&source.tenant);
+        let holder: RunId = lock.fetch_one(db).await?;
         if holder != run {
             let text = format!("the run {holder} was started later with the same id of the application");
             return Err(Fault::new(Code::Conflict, text));
@@ -79,6 +80,8 @@ pub async fn fork(db: &Db, run: RunId, from: Option<&str>, version: Option<u32>)
 struct SourceRun {
     workflow: String,
     key: Option<String>,
+    /// Empty for none.
+    tenant: String,
     status: WorkflowStatus,
 }
 
@@ -87,7 +90,8 @@ impl SourceRun {
         let lock = sqlx::query(include_str!("../sql/lock_source_run.sql")).bind(run).bind(may_be_live);
         let Some(row) = lock.fetch_optional(db).await? else { return Ok(None) };
         let status = super::rows::status(&row)?;
-        Ok(Some(Self { workflow: row.try_get("workflow")?, key: row.try_get("key")?, status }))
+        let (workflow, key, tenant) = (row.try_get("workflow")?, row.try_get("key")?, row.try_get("tenant")?);
+        Ok(Some(Self { workflow, key, tenant, status }))
     }
 }
 

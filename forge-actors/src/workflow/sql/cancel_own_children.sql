@@ -1,5 +1,6 @@
--- Called by workflow/store for a run that ends without success, before it does: $1 lease, $2 run, $3 claim. As
--- sql/cancel_children.sql, while the run is held. Locks the row of the lease for key share.
+-- Called by workflow/store for a run that ends without success, before it is compensated and before it ends: $1
+-- lease, $2 run, $3 claim. As sql/cancel_children.sql, while the run is held. `asked`: some were not asked before;
+-- `is_open`: some have not ended. Index forge_workflow_runs_parent. Locks the row of the lease for key share.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -15,11 +16,15 @@ WITH owner AS MATERIALIZED (
       )
     ORDER BY id
     FOR NO KEY UPDATE
+), asked AS (
+    UPDATE forge_workflow_runs run
+    SET request = 'cancel',
+        status = CASE WHEN run.status IN ('waiting', 'paused', 'diverged') THEN 'ready'::forge_workflow_status ELSE run.status END,
+        due_at = CASE WHEN run.owner_id IS NULL THEN clock_timestamp() ELSE run.due_at END,
+        error = CASE WHEN run.status = 'paused' THEN NULL ELSE run.error END
+    FROM wanted
+    WHERE run.id = wanted.id
+    RETURNING run.id
 )
-UPDATE forge_workflow_runs run
-SET request = 'cancel',
-    status = CASE WHEN run.status IN ('waiting', 'paused', 'diverged') THEN 'ready'::forge_workflow_status ELSE run.status END,
-    due_at = CASE WHEN run.owner_id IS NULL THEN clock_timestamp() ELSE run.due_at END
-FROM wanted
-WHERE run.id = wanted.id
-RETURNING run.id
+SELECT EXISTS (SELECT FROM asked) AS asked,
+       EXISTS (SELECT FROM forge_workflow_runs WHERE parent_id = $2 AND parent_policy = 'cancel') AS is_open

@@ -1,8 +1,10 @@
 -- Called by workflow/store: $1 lease, $2 run, $3 claim, $4 the new run, $5 its arguments, $6 seconds for which
 -- runs are kept whose workflow says nothing else, $7 rows and $8 bytes of the journal. Ends a run and starts
 -- the one that it goes on as, with the same key, parent, identity and attributes. A run of which a person has
--- asked to be cancelled does not go on; one that is to be paused is paused as the new run. Signals that it has not
--- received wait for the new run. Locks the row of the lease for key share.
+-- asked to be cancelled does not go on; one that is to be paused is paused as the new run. Signals and events that
+-- it has not received wait for the new run, which skips the last $9 of those that were received, and all before
+-- them. Locks the row of the lease for key share. Primary keys, and the indexes forge_workflow_keys_run,
+-- forge_workflow_events_run and forge_workflow_steps_awaits.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -23,13 +25,25 @@ WITH owner AS MATERIALIZED (
     UPDATE forge_workflow_keys known
     SET run_id = $4
     FROM ended
-    WHERE known.workflow = ended.workflow AND known.key = ended.key AND known.run_id = ended.id
+    WHERE known.run_id = ended.id
 ), signalled AS (
     UPDATE forge_workflow_events event
-    SET key = $4::text, run_id = $4, emitted_at = clock_timestamp()
+    SET key = $4::text, run_id = $4
     FROM ended
-    WHERE event.key = ended.id::text AND event.run_id = ended.id
+    WHERE event.run_id = ended.id
       AND NOT EXISTS (SELECT FROM forge_workflow_steps step WHERE step.run_id = ended.id AND step.event_id = event.id)
+), received AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY id DESC) AS age
+    FROM (
+        SELECT unnest(consumed) FROM ended
+        UNION ALL
+        SELECT step.event_id FROM forge_workflow_steps step JOIN ended ON step.run_id = ended.id WHERE step.kind = 'event'
+    ) AS event (id)
+    WHERE id IS NOT NULL
+), forgotten AS (
+    SELECT max(event.routed_at) AS routed_at
+    FROM forge_workflow_events event
+    WHERE event.id IN (SELECT id FROM received WHERE age > $9)
 ), waiting AS (
     UPDATE forge_workflow_steps step SET awaits = $4 FROM ended WHERE step.awaits = ended.id AND step.status = 'waiting'
 ), announced AS (
@@ -38,9 +52,12 @@ WITH owner AS MATERIALIZED (
     SELECT 'forge.run', id::text, 'null' FROM ended WHERE parent_id IS NOT NULL OR awaited
 )
 INSERT INTO forge_workflow_runs (id, workflow, version, key, due_at, input, identity, trace, created_at, deadline_at, parent_id,
-    parent_position, parent_policy, awaited, followed, retain_secs, attributes, published, continues, request)
+    parent_position, parent_policy, awaited, followed, retain_secs, attributes, published, continues, request, events_from,
+    consumed)
 SELECT $4, workflow, version, key, clock_timestamp(), $5::json, identity, trace, clock_timestamp(),
        clock_timestamp() + (deadline_at - created_at), parent_id, parent_position, parent_policy, awaited, followed,
-       retain_secs, attributes, published, id, request
+       retain_secs, attributes, published, id, request,
+       greatest(coalesce(events_from, created_at), (SELECT routed_at FROM forgotten)),
+       (SELECT array_agg(received.id) FROM received WHERE age <= $9)
 FROM ended
 RETURNING id

@@ -12,7 +12,8 @@ UPDATE forge_workflow_runs run
 SET request = 'cancel',
     status = CASE WHEN run.status IN ('waiting', 'paused', 'diverged') THEN 'ready'::forge_workflow_status
                   ELSE run.status END,
-    due_at = CASE WHEN run.owner_id IS NULL THEN clock_timestamp() ELSE run.due_at END
+    due_at = CASE WHEN run.owner_id IS NULL THEN clock_timestamp() ELSE run.due_at END,
+    error = CASE WHEN run.status = 'paused' THEN NULL ELSE run.error END
 FROM wanted
 WHERE run.id = wanted.id
 RETURNING run.id

@@ -1,15 +1,23 @@
 -- Called by workflow/store for the router: $1 events at most. Index forge_workflow_events_unrouted; locks the
--- events, skips those that another router has locked. Runs that wait for one of them are made due. Locks the
--- runs in the order of their ids, as sql/leave_runs.sql does.
+-- events, skips those that another router has locked. Runs that wait for one of them are made due, and those that
+-- are compensated when a child of theirs has ended: they wait for their children before that. The ends of runs and
+-- jobs are deleted, since a run that begins to wait for one looks for it where it is kept. Locks the runs in the
+-- order of their ids, as sql/leave_runs.sql does. Primary keys, and the indexes forge_workflow_steps_event and
+-- forge_workflow_steps_awaits.
 WITH picked AS MATERIALIZED (
-    SELECT id, event, key
+    SELECT id, event, key, CASE WHEN event IN ('forge.run', 'forge.job') THEN key::uuid END AS ended
     FROM forge_workflow_events
     WHERE NOT routed
     ORDER BY id
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), marked AS (
-    UPDATE forge_workflow_events event SET routed = true, routed_at = clock_timestamp() FROM picked WHERE event.id = picked.id
+    UPDATE forge_workflow_events event
+    SET routed = true, routed_at = clock_timestamp()
+    FROM picked
+    WHERE event.id = picked.id AND picked.ended IS NULL
+), deleted AS (
+    DELETE FROM forge_workflow_events WHERE id IN (SELECT id FROM picked WHERE ended IS NOT NULL)
 ), waiting AS (
     SELECT step.run_id
     FROM picked
@@ -18,9 +26,14 @@ WITH picked AS MATERIALIZED (
     UNION
     SELECT step.run_id
     FROM picked
-    JOIN forge_workflow_steps step
-        ON step.awaits = CASE WHEN picked.event IN ('forge.run', 'forge.job') THEN picked.key::uuid END
+    JOIN forge_workflow_steps step ON step.awaits = picked.ended
     WHERE step.status = 'waiting' AND step.awaits IS NOT NULL
+    UNION
+    SELECT parent.id
+    FROM picked
+    JOIN forge_workflow_history child ON child.id = picked.ended
+    JOIN forge_workflow_runs parent ON parent.id = child.parent_id
+    WHERE picked.event = 'forge.run' AND parent.ending IS NOT NULL
 ), locked AS MATERIALIZED (
     SELECT run.id
     FROM forge_workflow_runs run

@@ -1,0 +1,87 @@
+//! Runs that go on as new ones: what came for them is not lost, and is received once.
+
+use forge::prelude::*;
+use forge_tests::until;
+use serde_json::json;
+
+use super::stage::Stage;
+
+#[forge::event(name = "chains.letter", key = to)]
+pub(super) struct Letter {
+    pub to: u32,
+    pub number: u32,
+}
+
+/// Receives one letter in each of its runs, until it has three.
+#[forge::workflow(name = "chains.collector")]
+pub(super) async fn collector(ctx: &WorkflowContext, to: u32, got: Vec<u32>) -> Result<Vec<u32>> {
+    let letter = ctx.wait_for::<Letter>(to).await?;
+    let got = [got, vec![letter.number]].concat();
+    if got.len() < 3 {
+        return ctx.continue_as_new(Collector { to, got });
+    }
+    Ok(got)
+}
+
+/// Starts a collector.
+#[forge::mutation(internal)]
+pub(super) async fn start_collector(ctx: &MutationContext, to: u32) -> Result<RunId> {
+    ctx.start(Collector { to, got: Vec::new() }).await
+}
+
+#[forge::mutation(internal)]
+pub(super) async fn write_to(ctx: &MutationContext, to: u32, number: u32) -> Result<bool> {
+    ctx.emit(Letter { to, number }).await
+}
+
+/// What the last run of a chain has returned.
+async fn collected(stage: &Stage) -> serde_json::Value {
+    let last = "SELECT output::text FROM forge_workflow_history WHERE status = 'completed'";
+    let found = until("the last run has ended", std::time::Duration::from_secs(20), || async {
+        let found: Option<String> =
+            sqlx::query_scalar(last).fetch_optional(&mut stage.scratch.connect().await).await.unwrap();
+        found
+    });
+    serde_json::from_str(&found.await).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_come_while_a_run_goes_on_as_a_new_one_are_each_received_once() {
+    let stage = Stage::open().await;
+    stage.call(WriteTo { to: 7, number: 0 }).await;
+    let run = stage.started(StartCollector { to: 7 }).await;
+    for number in [1, 2, 3] {
+        stage.call(WriteTo { to: 7, number }).await;
+    }
+    assert_eq!(stage.ended(run).await.status, "continued");
+    assert_eq!(collected(&stage).await, json!([1, 2, 3]), "not the one before the first run");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_remembers_too_many_events_forgets_the_oldest_and_what_came_before_them() {
+    let stage = Stage::open().await;
+    let run = stage.started(StartCollector { to: 7 }).await;
+    stage.has_status(run, "waiting").await;
+    // It is made to have received 1,000 others before the one that it gets now, and to have missed one.
+    let others = "INSERT INTO forge_workflow_events (event, key, payload, routed, routed_at)
+                  SELECT 'chains.other', '1', '{}', true, clock_timestamp() - interval '1 minute' FROM generate_series(1, 1000)";
+    stage.execute(others).await;
+    stage.execute("UPDATE forge_workflow_runs SET created_at = created_at - interval '1 hour'").await;
+    let missed = "INSERT INTO forge_workflow_events (event, key, payload, routed, routed_at)
+                  VALUES ('chains.other', '2', '{}', true, clock_timestamp() - interval '2 minutes')";
+    stage.execute(missed).await;
+    let received = "UPDATE forge_workflow_runs
+                    SET consumed = (SELECT array_agg(id) FROM forge_workflow_events WHERE event = 'chains.other' AND key = '1')";
+    stage.execute(received).await;
+    stage.call(WriteTo { to: 7, number: 1 }).await;
+    assert_eq!(stage.ended(run).await.status, "continued");
+    let remembers = "SELECT cardinality(consumed) || ' ' || (events_from = (SELECT min(routed_at) FROM forge_workflow_events
+                         WHERE event = 'chains.other' AND key = '1')) FROM forge_workflow_runs";
+    assert_eq!(stage.value::<String>(remembers).await, "1000 true");
+    for number in [2, 3] {
+        stage.call(WriteTo { to: 7, number }).await;
+    }
+    assert_eq!(collected(&stage).await, json!([1, 2, 3]));
+    stage.close().await;
+}
