@@ -1,6 +1,7 @@
 //! Runs that go on as new ones: what came for them is not lost, and is received once.
 
 use forge::prelude::*;
+use forge_actors::dashboard::workflow_commands::CancelWorkflow;
 use forge_tests::until;
 use serde_json::json;
 
@@ -32,6 +33,21 @@ pub(super) async fn start_collector(ctx: &MutationContext, to: u32) -> Result<Ru
 #[forge::mutation(internal)]
 pub(super) async fn write_to(ctx: &MutationContext, to: u32, number: u32) -> Result<bool> {
     ctx.emit(Letter { to, number }).await
+}
+
+/// Starts a child that waits for a letter, goes on as a new run, and waits for another one.
+#[forge::workflow(name = "chains.guardian")]
+pub(super) async fn guardian(ctx: &WorkflowContext, has_child: bool) -> Result<u32> {
+    if !has_child {
+        ctx.start(Collector { to: 8, got: Vec::new() }).await?;
+        return ctx.continue_as_new(Guardian { has_child: true });
+    }
+    Ok(ctx.wait_for::<Letter>(9).await?.number)
+}
+
+#[forge::mutation(internal)]
+pub(super) async fn start_guardian(ctx: &MutationContext) -> Result<RunId> {
+    ctx.start(Guardian { has_child: false }).await
 }
 
 /// What the last run of a chain has returned.
@@ -83,5 +99,20 @@ async fn a_run_that_remembers_too_many_events_forgets_the_oldest_and_what_came_b
         stage.call(WriteTo { to: 7, number }).await;
     }
     assert_eq!(collected(&stage).await, json!([1, 2, 3]));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_of_a_run_that_goes_on_end_with_the_new_one() {
+    let stage = Stage::open().await;
+    let first = stage.started(StartGuardian {}).await;
+    assert_eq!(stage.ended(first).await.status, "continued");
+    let of = "SELECT id FROM forge_workflow_runs WHERE workflow = ";
+    let next: RunId = stage.value(&format!("{of} 'chains.guardian'")).await;
+    let child: RunId = stage.value(&format!("{of} 'chains.collector'")).await;
+    stage.has_status(child, "waiting").await;
+    stage.call_in(None, CancelWorkflow { id: next }).await.unwrap();
+    assert_eq!(stage.ended(next).await.status, "cancelled");
+    assert_eq!(stage.ended(child).await.status, "cancelled");
     stage.close().await;
 }

@@ -3,8 +3,9 @@
 -- the one that it goes on as, with the same key, parent, identity and attributes. A run of which a person has
 -- asked to be cancelled does not go on; one that is to be paused is paused as the new run. Signals and events that
 -- it has not received wait for the new run, which skips the last $9 of those that were received, and all before
--- them. Locks the row of the lease for key share. Primary keys, and the indexes forge_workflow_keys_run,
--- forge_workflow_events_run and forge_workflow_steps_awaits.
+-- them. Its live children are those of the new run then. Locks the row of the lease for key share, and the children in
+-- the order of their ids. Primary keys, and the indexes forge_workflow_keys_run,
+-- forge_workflow_events_run, forge_workflow_runs_parent and forge_workflow_steps_awaits.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -46,6 +47,11 @@ WITH owner AS MATERIALIZED (
     WHERE event.id IN (SELECT id FROM received WHERE age > $9)
 ), waiting AS (
     UPDATE forge_workflow_steps step SET awaits = $4 FROM ended WHERE step.awaits = ended.id AND step.status = 'waiting'
+), children AS MATERIALIZED (
+    SELECT child.id FROM forge_workflow_runs child WHERE child.parent_id = (SELECT id FROM ended) ORDER BY child.id
+    FOR NO KEY UPDATE
+), adopted AS (
+    UPDATE forge_workflow_runs child SET parent_id = $4, parent_position = NULL FROM children WHERE child.id = children.id
 ), announced AS (
     -- For a wait that is committed after this statement has begun: its run looks again, and finds the new one.
     INSERT INTO forge_workflow_events (event, key, payload)
