@@ -1,7 +1,8 @@
 //! Events, signals and requests to cancel that race with what runs do by themselves: each is taken once, and
 //! each run ends in one way.
 
-use forge_tests::{Database, Node};
+use forge_actors::test_signals::Step;
+use forge_tests::{Database, Node, Signals};
 use futures::future::join;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -126,4 +127,29 @@ async fn a_run_that_is_cancelled_while_it_completes_ends_in_one_way() {
     for node in nodes {
         assert_eq!(node.stop(PATIENCE).await.code(), 0);
     }
+}
+
+#[tokio::test]
+async fn an_event_that_comes_while_its_run_leaves_is_received() {
+    let database = Database::create().await;
+    let signals = Signals::new();
+    let hold = signals.hold(Step::WorkflowLeaving, "flows.waiter");
+    let node = flow_node(&database, "one", "").signals(&signals).start().await;
+    let waiter = json!({ "first": 1, "count": 1, "limitMs": NEVER_MS, "beforeMs": 0 });
+    flow(&node, "start_waiters", waiter).await;
+    // The waits of the run have looked last, and how it leaves is not written yet.
+    signals.reached(Step::WorkflowLeaving, "flows.waiter", 1).await;
+    flow(&node, "ring", json!({ "first": 1, "count": 1, "afterMs": 0 })).await;
+    await_count(&database, "forge_workflow_runs where wakes = 1", 1, PATIENCE).await;
+    // The node reads what has come for its runs with each renewal of its lease.
+    let renewal = "select renewed_at::text from forge_workflow_owners";
+    for _ in 0..2 {
+        let before: String = database.value(renewal).await;
+        let renewed = || async { (database.value::<String>(renewal).await != before).then_some(()) };
+        forge_tests::until("the lease is renewed", PATIENCE, renewed).await;
+    }
+    drop(hold);
+    all_ended(&database, PATIENCE).await;
+    assert_eq!(ends(&database).await, ["flows.waiter completed: 1"]);
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
