@@ -1608,6 +1608,8 @@ export type WorkflowDetail = {
   ending: WorkflowStatus | null;
   /** Why they are compensated, of a run that has diverged meanwhile: `error` says how. */
   cause: WorkflowFailure | null;
+  /** Of a run that has diverged at a step: how its code differs from its journal there. */
+  divergence: WorkflowDivergence | null;
   /** When its time limit passes. */
   deadlineAt: string | null;
   /** Until when it is kept; `None` for one that has not ended. */
@@ -1640,6 +1642,16 @@ export type WorkflowDetail = {
   stepsBefore: number;
   /** The versions of its workflow that the binary of the answering node has code for. */
   versions: number[];
+};
+
+/** How the code of a run differs from its journal. */
+export type WorkflowDivergence = {
+  /** Where in the code. */
+  position: string;
+  /** The step that the journal has there. */
+  expected: string;
+  /** What the code does there; `None` when it ended without asking for that step. */
+  found: string | null;
 };
 
 /** A failure, without its details. */

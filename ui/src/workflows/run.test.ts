@@ -36,9 +36,10 @@ test("what can be done with a run", () => {
 });
 
 test("a request says who carries it out", () => {
-  expect(requestText({ request: "pause", node: "ana" })).toBe("ana pauses it when the steps that are under way have ended.");
-  expect(requestText({ request: "cancel", node: null })).toBe("The next node that takes it takes back what it has completed, and ends it.");
-  expect(requestText({ request: null, node: null })).toBeNull();
+  expect(requestText({ status: "running", request: "pause", node: "ana" })).toBe("ana pauses it when the steps that are under way have ended.");
+  expect(requestText({ status: "waiting", request: "cancel", node: null })).toBe("The next node that takes it takes back what it has completed, and ends it.");
+  expect(requestText({ status: "diverged", request: "cancel", node: null })).toContain("code that fits its journal");
+  expect(requestText({ status: "running", request: null, node: null })).toBeNull();
 });
 
 test("a run without code is one that has not ended", () => {

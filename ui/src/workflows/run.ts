@@ -127,8 +127,9 @@ export function canRetryFrom({ status }: Pick<WorkflowRow, "status">): boolean {
 }
 
 /** What a person has asked of a run that its node has not done yet. */
-export function requestText({ request, node }: Pick<WorkflowRow, "request" | "node">): string | null {
+export function requestText({ status, request, node }: Pick<WorkflowRow, "status" | "request" | "node">): string | null {
   if (request === null) return null;
+  if (status === "diverged" && request === "cancel") return "It is to be cancelled: code that fits its journal takes back what it has completed when it is retried. Or terminate it as it is.";
   const by = node ?? "The next node that takes it";
   return request === "pause" ? `${by} pauses it when the steps that are under way have ended.` : `${by} takes back what it has completed, and ends it.`;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { StepKind, StepStatus, WorkflowWait } from "../forge/api";
-import { differenceOf, statusOfStep, tookText, waitText } from "./step";
+import { statusOfStep, tookText, waitText } from "./step";
 
 const NOW = Date.parse("2030-01-31T09:00:00Z");
 
@@ -31,13 +31,4 @@ test("a step that has not ended takes until now, and none takes less than nothin
   expect(tookText({ startedAt: "2030-01-31T08:58:00Z", finishedAt: null }, NOW)).toBe("2 min");
   expect(tookText({ startedAt: "2030-01-31T08:58:00Z", finishedAt: "2030-01-31T08:58:00.012Z" }, NOW)).toBe("12 ms");
   expect(tookText({ startedAt: "2030-01-31T09:00:01Z", finishedAt: null }, NOW)).toBe("0 s");
-});
-
-test("a divergence is read from its error", () => {
-  expect(differenceOf("expected step 4 `crm` (call), found `mail` (call)")).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
-  expect(differenceOf("expected step 5.0.1 `crm` (call), and the code ended before it")).toEqual({ position: "5.0.1", expected: "`crm` (call)", found: null });
-  const asked = "; the run is to be cancelled: code that fits its journal compensates it when it is retried, or terminate it as it is";
-  expect(differenceOf(`expected step 4 \`crm\` (call), found \`mail\` (call)${asked}`)).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
-  expect(differenceOf(`expected step 5 \`crm\` (call), and the code ended before it${asked}`)).toEqual({ position: "5", expected: "`crm` (call)", found: null });
-  expect(differenceOf("no funds")).toBeNull();
 });

@@ -85,14 +85,3 @@ export function waitText(wait: WorkflowWait, nowMs: number): string {
       return `waits at step ${wait.position} \`${wait.name}\` ${since}${limit}`;
   }
 }
-
-/** A difference between the code and a journal. */
-export type Difference = { readonly position: string; readonly expected: string; readonly found: string | null };
-
-/** Reads the difference from the error of a run that has diverged; null when the text is another one. */
-export function differenceOf(message: string): Difference | null {
-  const parts = /^expected step (\S+) (.+?), (?:found (.+?)|and the code ended before it)(?:; the run is to be cancelled: .*)?$/s.exec(message);
-  if (parts === null) return null;
-  const [, position = "", expected = "", found] = parts;
-  return { position, expected, found: found ?? null };
-}
