@@ -65,10 +65,9 @@ export function isEnded({ finishedAt }: Pick<WorkflowRow, "finishedAt">): boolea
   return finishedAt !== null;
 }
 
-/** When a run goes on, or what became of it and when: "4 h left", "for 3 min", "12 s ago". */
-export function whenText(run: Pick<WorkflowRow, "status" | "dueAt" | "createdAt" | "begunAt" | "finishedAt">, nowMs: number): string {
+/** When a run goes on, or what became of it and when: "4 h left", "for 3 min", "started 2 h ago", "12 s ago". */
+export function whenText(run: Pick<WorkflowRow, "status" | "dueAt" | "createdAt" | "finishedAt">, nowMs: number): string {
   if (run.finishedAt !== null) return ago(nowMs - Date.parse(run.finishedAt));
-  if (run.status === "running" || run.status === "compensating") return `since ${span(nowMs - Date.parse(run.begunAt ?? run.createdAt))}`;
   const leftMs = run.dueAt === null ? null : Date.parse(run.dueAt) - nowMs;
   if (run.status === "waiting") return leftMs === null ? "without a time limit" : leftMs > 0 ? `${span(leftMs)} left` : "is due";
   if (run.status === "ready" && leftMs !== null) return leftMs > 0 ? `in ${span(leftMs)}` : `for ${span(-leftMs)}`;
