@@ -63,14 +63,6 @@ export function dateTime(iso: string): string {
   return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString("sv-SE")} ${time}`;
 }
 
-/** The time zone of the browser: Europe/Berlin. */
-export const ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
-
-/** 2026-11-29 14:03:09 Europe/Berlin, for texts that stand alone. */
-export function zonedTime(iso: string): string {
-  return `${dateTime(iso)} ${ZONE}`;
-}
-
 /** 2026-11-29 14:03:09 in UTC. */
 export function utcTime(iso: string): string {
   return new Date(iso).toISOString().slice(0, 19).replace("T", " ");

@@ -9,9 +9,3 @@ export function reportOf(failure: Failure): Report {
   const { code, message, traceId } = failure.system;
   return { code, message, traceId };
 }
-
-/** Whether what an address names is not there: it is gone, or the link was cut or mistyped, so that it names no id at all. */
-export function isMissing(failure: Failure | undefined): boolean {
-  const code = failure === undefined ? null : reportOf(failure).code;
-  return code === "NOT_FOUND" || code === "VALIDATION" || code === "BAD_REQUEST";
-}
