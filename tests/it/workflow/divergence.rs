@@ -4,7 +4,7 @@
 use forge::prelude::*;
 use forge_actors::dashboard::workflow_commands::{CancelWorkflow, RetryWorkflow};
 use forge_actors::dashboard::workflows::ShowWorkflow;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::operating::admin;
 use super::samples::BeginSaga;
@@ -19,6 +19,11 @@ async fn with_other_code(stage: &Stage) -> RunId {
     stage.has_status(run, "waiting").await;
     stage.execute("UPDATE forge_workflow_steps SET name = 'eins' WHERE position = '1'").await;
     run
+}
+
+/// What its journal has, and what its code does instead.
+fn difference() -> Value {
+    json!({ "position": "1", "expected": "`eins` (call)", "found": "`one` (call)" })
 }
 
 /// Lets the code fit again, and tries the run again.
@@ -48,6 +53,7 @@ async fn a_diverged_run_is_cancelled_by_code_that_fits_and_says_so_until_then() 
     let error = shown["run"]["error"]["message"].as_str().unwrap();
     assert!(error.starts_with("expected step 1 `eins` (call), found `one` (call)"), "{error}");
     assert!(error.contains("to be cancelled") && error.contains("terminate"), "{error}");
+    assert_eq!(shown["divergence"], difference());
     assert_eq!(shown["run"]["request"], json!("cancel"));
     let refused = admin(&stage, CancelWorkflow { id: run }).await.unwrap_err();
     assert!(refused.message().contains("retry it with code that fits, or terminate"), "{refused}");
@@ -56,6 +62,8 @@ async fn a_diverged_run_is_cancelled_by_code_that_fits_and_says_so_until_then() 
     retry_with_fitting_code(&stage, run).await;
     let ended = stage.ended(run).await;
     assert_eq!((ended.status.as_str(), ended.code()), ("cancelled", "CANCELLED"));
+    let shown = admin(&stage, ShowWorkflow { id: run }).await.unwrap();
+    assert_eq!(shown["divergence"], Value::Null);
     let mut expected = COMPENSATED;
     expected[..3].sort_unstable();
     assert_eq!(undone(&stage, run).await, expected);
@@ -75,6 +83,7 @@ async fn a_run_that_diverges_while_it_is_compensated_keeps_the_reason() {
     let shown = admin(&stage, ShowWorkflow { id: run }).await.unwrap();
     let error = shown["run"]["error"]["message"].as_str().unwrap();
     assert_eq!(error, "expected step 1 `eins` (call), found `one` (call)");
+    assert_eq!(shown["divergence"], difference());
     assert_eq!(shown["ending"], json!("failed"));
     assert_eq!(shown["cause"], json!({ "code": "REFUSED", "message": "no funds" }));
 

@@ -6,7 +6,7 @@ const NOW = Date.parse("2026-11-29T12:00:00Z");
 const EARLIER = "2026-11-29T11:57:00Z";
 
 function when(status: WorkflowStatus, dueAt: string | null, finishedAt: string | null = null): string {
-  return whenText({ status, dueAt, createdAt: "2026-11-29T11:00:00Z", begunAt: EARLIER, finishedAt }, NOW);
+  return whenText({ status, dueAt, createdAt: "2026-11-29T11:00:00Z", finishedAt }, NOW);
 }
 
 test("no two statuses look the same without their colours", () => {
@@ -16,7 +16,7 @@ test("no two statuses look the same without their colours", () => {
 
 test("the time that matters", () => {
   expect(when("completed", null, "2026-11-29T11:59:48Z")).toBe("12 s ago");
-  expect(when("running", EARLIER)).toBe("since 3 min");
+  expect(when("running", EARLIER)).toBe("started 1 h ago");
   expect(when("waiting", "2026-11-29T16:00:00Z")).toBe("4 h left");
   expect(when("waiting", null)).toBe("without a time limit");
   expect(when("ready", EARLIER)).toBe("for 3 min");
@@ -36,9 +36,10 @@ test("what can be done with a run", () => {
 });
 
 test("a request says who carries it out", () => {
-  expect(requestText({ request: "pause", node: "ana" })).toBe("ana pauses it when the steps that are under way have ended.");
-  expect(requestText({ request: "cancel", node: null })).toBe("The next node that takes it takes back what it has completed, and ends it.");
-  expect(requestText({ request: null, node: null })).toBeNull();
+  expect(requestText({ status: "running", request: "pause", node: "ana" })).toBe("ana pauses it when the steps that are under way have ended.");
+  expect(requestText({ status: "waiting", request: "cancel", node: null })).toBe("The next node that takes it takes back what it has completed, and ends it.");
+  expect(requestText({ status: "diverged", request: "cancel", node: null })).toContain("code that fits its journal");
+  expect(requestText({ status: "running", request: null, node: null })).toBeNull();
 });
 
 test("a run without code is one that has not ended", () => {

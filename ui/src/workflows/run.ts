@@ -65,10 +65,9 @@ export function isEnded({ finishedAt }: Pick<WorkflowRow, "finishedAt">): boolea
   return finishedAt !== null;
 }
 
-/** When a run goes on, or what became of it and when: "4 h left", "for 3 min", "12 s ago". */
-export function whenText(run: Pick<WorkflowRow, "status" | "dueAt" | "createdAt" | "begunAt" | "finishedAt">, nowMs: number): string {
+/** When a run goes on, or what became of it and when: "4 h left", "for 3 min", "started 2 h ago", "12 s ago". */
+export function whenText(run: Pick<WorkflowRow, "status" | "dueAt" | "createdAt" | "finishedAt">, nowMs: number): string {
   if (run.finishedAt !== null) return ago(nowMs - Date.parse(run.finishedAt));
-  if (run.status === "running" || run.status === "compensating") return `since ${span(nowMs - Date.parse(run.begunAt ?? run.createdAt))}`;
   const leftMs = run.dueAt === null ? null : Date.parse(run.dueAt) - nowMs;
   if (run.status === "waiting") return leftMs === null ? "without a time limit" : leftMs > 0 ? `${span(leftMs)} left` : "is due";
   if (run.status === "ready" && leftMs !== null) return leftMs > 0 ? `in ${span(leftMs)}` : `for ${span(-leftMs)}`;
@@ -127,8 +126,9 @@ export function canRetryFrom({ status }: Pick<WorkflowRow, "status">): boolean {
 }
 
 /** What a person has asked of a run that its node has not done yet. */
-export function requestText({ request, node }: Pick<WorkflowRow, "request" | "node">): string | null {
+export function requestText({ status, request, node }: Pick<WorkflowRow, "status" | "request" | "node">): string | null {
   if (request === null) return null;
+  if (status === "diverged" && request === "cancel") return "It is to be cancelled: code that fits its journal takes back what it has completed when it is retried. Or terminate it as it is.";
   const by = node ?? "The next node that takes it";
   return request === "pause" ? `${by} pauses it when the steps that are under way have ended.` : `${by} takes back what it has completed, and ends it.`;
 }

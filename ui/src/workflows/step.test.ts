@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { StepKind, StepStatus, WorkflowWait } from "../forge/api";
-import { differenceOf, statusOfStep, tookText, waitText } from "./step";
+import { isStart, kindOf, statusOfStep, tookText, waitText } from "./step";
 
 const NOW = Date.parse("2030-01-31T09:00:00Z");
 
@@ -16,7 +16,7 @@ test("a wait is a sentence", () => {
   expect(wait("sleep", { until: "2030-01-31T08:00:00Z" })).toBe("sleeps since 2 h, wakes in a moment");
   expect(wait("signal")).toBe("waits for the signal accounts.email_verified since 2 h, times out in 22 h");
   expect(wait("child", { until: null })).toBe("waits for the end of the child `verified` since 2 h, without a time limit");
-  expect(wait("call", { isRetry: true, until: "2030-01-31T09:00:30Z" })).toBe("tries step 4 `verified` again in 30 s");
+  expect(wait("call", { isRetry: true, until: "2030-01-31T09:00:30Z" })).toBe("tries `verified` again in 30 s");
 });
 
 test("the state of a step is a word", () => {
@@ -33,11 +33,11 @@ test("a step that has not ended takes until now, and none takes less than nothin
   expect(tookText({ startedAt: "2030-01-31T09:00:01Z", finishedAt: null }, NOW)).toBe("0 s");
 });
 
-test("a divergence is read from its error", () => {
-  expect(differenceOf("expected step 4 `crm` (call), found `mail` (call)")).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
-  expect(differenceOf("expected step 5.0.1 `crm` (call), and the code ended before it")).toEqual({ position: "5.0.1", expected: "`crm` (call)", found: null });
-  const asked = "; the run is to be cancelled: code that fits its journal compensates it when it is retried, or terminate it as it is";
-  expect(differenceOf(`expected step 4 \`crm\` (call), found \`mail\` (call)${asked}`)).toEqual({ position: "4", expected: "`crm` (call)", found: "`mail` (call)" });
-  expect(differenceOf(`expected step 5 \`crm\` (call), and the code ended before it${asked}`)).toEqual({ position: "5", expected: "`crm` (call)", found: null });
-  expect(differenceOf("no funds")).toBeNull();
+test("a child has a row for its start, and one for the wait for its end", () => {
+  const row = (kind: StepKind, output: string | null, awaits: string | null = "0199-7") => ({ kind, output, awaits, compensates: null });
+  expect(kindOf(row("child", '{"kind":"new","run":"0199-7"}'))).toBe("starts a child");
+  expect(kindOf(row("job", '{"kind":"new","job":"0199-7"}'))).toBe("starts a job");
+  expect(kindOf(row("child", '{"run":"0199-8"}'))).toBe("child workflow");
+  expect([isStart(row("child", "2")), isStart(row("child", null)), isStart(row("call", '{"run":"0199-7"}', null))]).toEqual([false, false, false]);
+  expect(kindOf({ ...row("compensation", null), compensates: "4" })).toBe("takes back 4");
 });

@@ -48,6 +48,19 @@ export function seenIn(status: WorkflowStatus, step: WorkflowStep): WorkflowStep
   return { ...step, status: "failed", finishedAt: step.failedAttempts.at(-1)?.at ?? step.startedAt };
 }
 
+/** What a row of the journal does. A child and a job have a row for their start, and one for the wait for their end. */
+export function kindOf(step: Pick<WorkflowStep, "kind" | "compensates" | "awaits" | "output">): string {
+  if (step.compensates !== null) return `takes back ${step.compensates}`;
+  return isStart(step) ? `starts a ${step.kind}` : KINDS[step.kind];
+}
+
+/** Whether a row is the start of a child or a job: what it has returned names it. */
+export function isStart({ kind, awaits, output }: Pick<WorkflowStep, "kind" | "awaits" | "output">): boolean {
+  if ((kind !== "child" && kind !== "job") || awaits === null || output === null) return false;
+  const started: unknown = JSON.parse(output);
+  return typeof started === "object" && started !== null && Object.entries(started).some(([name, id]) => name === (kind === "job" ? "job" : "run") && id === awaits);
+}
+
 /** Whether a step only waits for what comes from outside or for a time. */
 export function isWait(kind: StepKind): boolean {
   return kind === "sleep" || kind === "event" || kind === "signal" || kind === "child" || kind === "job";
@@ -65,7 +78,7 @@ export function waitText(wait: WorkflowWait, nowMs: number): string {
   const leftMs = wait.until === null ? null : Date.parse(wait.until) - nowMs;
   const left = leftMs === null || leftMs <= 0 ? "a moment" : span(leftMs);
   const limit = leftMs === null ? ", without a time limit" : `, times out in ${left}`;
-  if (wait.isRetry) return `tries step ${wait.position} \`${wait.name}\` again in ${left}`;
+  if (wait.isRetry) return `tries ${wait.kind === "compensation" ? "to take back " : ""}\`${wait.name}\` again in ${left}`;
   switch (wait.kind) {
     case "sleep":
       return `sleeps ${since}, wakes in ${left}`;
@@ -82,17 +95,6 @@ export function waitText(wait: WorkflowWait, nowMs: number): string {
     case "transaction":
     case "race":
     case "compensation":
-      return `waits at step ${wait.position} \`${wait.name}\` ${since}${limit}`;
+      return `waits at \`${wait.name}\` ${since}${limit}`;
   }
-}
-
-/** A difference between the code and a journal. */
-export type Difference = { readonly position: string; readonly expected: string; readonly found: string | null };
-
-/** Reads the difference from the error of a run that has diverged; null when the text is another one. */
-export function differenceOf(message: string): Difference | null {
-  const parts = /^expected step (\S+) (.+?), (?:found (.+?)|and the code ended before it)(?:; the run is to be cancelled: .*)?$/s.exec(message);
-  if (parts === null) return null;
-  const [, position = "", expected = "", found] = parts;
-  return { position, expected, found: found ?? null };
 }

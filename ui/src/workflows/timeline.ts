@@ -3,7 +3,7 @@
 import type { WorkflowRow, WorkflowStatus, WorkflowStep } from "../forge/api";
 import { count, plural } from "../parts/format";
 import { type Scale, compressedScale, linearScale } from "./scale";
-import { isWait } from "./step";
+import { isStart, isWait } from "./step";
 
 /** How a bar is drawn; the word of its state says the same. */
 export type BarLook = "work" | "wait" | "undo" | "failed" | "retry" | "idle";
@@ -41,12 +41,13 @@ export function barOf(step: WorkflowStep, axis: Scale, nowMs: number): Bar {
   return { left, width: Math.max(axis.at(Math.max(toMs, fromMs)) - left, 0), look: lookOf(step), isOpen: step.finishedAt === null, marks };
 }
 
-function lookOf({ kind, status }: WorkflowStep): BarLook {
+function lookOf(step: WorkflowStep): BarLook {
+  const { kind, status } = step;
   if (status === "failed") return "failed";
   if (status === "retrying") return "retry";
   if (status === "abandoned" || status === "skipped") return "idle";
   if (kind === "compensation") return "undo";
-  return isWait(kind) ? "wait" : "work";
+  return isWait(kind) && !isStart(step) ? "wait" : "work";
 }
 
 /** How deep a position lies in groups of branches: 0 for `4`, 1 for `5.0.1`. */

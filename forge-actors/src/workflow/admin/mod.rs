@@ -30,8 +30,8 @@ pub use matches::{WorkflowMatches, count_matches};
 pub use rewind::{ForkedRun, fork, retry_from};
 pub(super) use rows::status as status_of;
 pub use rows::{
-    WorkflowAttempt, WorkflowChild, WorkflowDetail, WorkflowFailure, WorkflowRequest, WorkflowRow,
-    WorkflowStep, WorkflowWait,
+    WorkflowAttempt, WorkflowChild, WorkflowDetail, WorkflowDivergence, WorkflowFailure, WorkflowRequest,
+    WorkflowRow, WorkflowStep, WorkflowWait,
 };
 pub use status::WorkflowStatus;
 pub use totals::{WorkflowStatusCount, WorkflowTotals, WorkflowVersionCount, totals};

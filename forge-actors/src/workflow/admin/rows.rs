@@ -53,6 +53,18 @@ pub struct WorkflowFailure {
     pub message: String,
 }
 
+/// How the code of a run differs from its journal.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowDivergence {
+    /// Where in the code.
+    pub position: String,
+    /// The step that the journal has there.
+    pub expected: String,
+    /// What the code does there; `None` when it ended without asking for that step.
+    pub found: Option<String>,
+}
+
 /// What a person has asked of a run.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +105,8 @@ pub struct WorkflowDetail {
     pub ending: Option<WorkflowStatus>,
     /// Why they are compensated, of a run that has diverged meanwhile: `error` says how.
     pub cause: Option<WorkflowFailure>,
+    /// Of a run that has diverged at a step: how its code differs from its journal there.
+    pub divergence: Option<WorkflowDivergence>,
     /// When its time limit passes.
     pub deadline_at: Option<Timestamp>,
     /// Until when it is kept; `None` for one that has not ended.
@@ -287,6 +301,15 @@ fn failure_in(row: &PgRow, code: &str, message: &str) -> sqlx::Result<Option<Wor
     Ok(code.map(|code| WorkflowFailure { code, message: message.unwrap_or_default() }))
 }
 
+/// Reads how a run has diverged, if it has at a step.
+fn divergence(row: &PgRow) -> sqlx::Result<Option<WorkflowDivergence>> {
+    let position: Option<String> = row.try_get("divergence_position")?;
+    let expected: Option<String> = row.try_get("divergence_expected")?;
+    let found = row.try_get("divergence_found")?;
+    let at = position.zip(expected);
+    Ok(at.map(|(position, expected)| WorkflowDivergence { position, expected, found }))
+}
+
 fn request(row: &PgRow) -> sqlx::Result<Option<WorkflowRequest>> {
     match row.try_get::<Option<&str>, _>("request")? {
         None => Ok(None),
@@ -332,6 +355,7 @@ impl FromRow<'_, PgRow> for WorkflowDetail {
             node_id: row.try_get("node_id")?,
             ending: ending.and_then(WorkflowStatus::parse),
             cause: failure_in(row, "cause_code", "cause_message")?,
+            divergence: divergence(row)?,
             deadline_at: row.try_get("deadline_at")?,
             expires_at: row.try_get("expires_at")?,
             journal_bytes: i32::try_from(journal_bytes).unwrap_or(i32::MAX),

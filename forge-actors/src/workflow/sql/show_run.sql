@@ -19,9 +19,10 @@ WITH run AS (
 )
 SELECT run.id, run.workflow, run.version, run.key, run.status, run.ending, run.error ->> 'code' AS error_code,
        run.error ->> 'message' AS error_message, run.error -> 'cause' ->> 'code' AS cause_code,
-       run.error -> 'cause' ->> 'message' AS cause_message, run.request, owner.node_name AS node, owner.node_id,
-       run.steps, run.journal_bytes, nullif(run.due_at, 'infinity') AS due_at, run.created_at, run.begun_at,
-       run.finished_at, run.expires_at, run.deadline_at, run.parent_id, run.parent_position, run.parent_policy,
+       run.error -> 'cause' ->> 'message' AS cause_message, divergence ->> 'position' AS divergence_position,
+       divergence ->> 'expected' AS divergence_expected, divergence ->> 'found' AS divergence_found, run.request,
+       owner.node_name AS node, owner.node_id, run.steps, run.journal_bytes,
+       nullif(run.due_at, 'infinity') AS due_at, run.created_at, run.begun_at, run.finished_at, run.expires_at, run.deadline_at, run.parent_id, run.parent_position, run.parent_policy,
        run.input::text AS input, run.output::text AS output, run.identity ->> 'subject' AS subject,
        run.identity ->> 'tenant' AS tenant, run.trace, run.attributes::text AS attributes,
        run.published::text AS published, run.continues,
@@ -30,4 +31,7 @@ SELECT run.id, run.workflow, run.version, run.key, run.status, run.ending, run.e
            (SELECT next.id FROM forge_workflow_history next WHERE next.continues = run.id LIMIT 1)
        ) AS continued_as
 FROM run
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN run.status = 'diverged' THEN run.error -> 'details' END AS divergence
+) AS diverged
 LEFT JOIN forge_workflow_owners owner ON owner.id = run.owner_id
