@@ -973,6 +973,21 @@ CREATE TABLE public.forge_used_links (
     expires_at timestamp with time zone NOT NULL
 );
 COMMENT ON TABLE public.forge_used_links IS 'One-time sign-in links that were redeemed; a row goes once its link would have expired anyway.';
+CREATE TABLE public.forge_workflow_attempts (
+    run_id uuid NOT NULL,
+    "position" text NOT NULL COLLATE pg_catalog."C",
+    owner_id bigint NOT NULL,
+    claim integer NOT NULL,
+    kind public.forge_workflow_step_kind NOT NULL,
+    name text NOT NULL,
+    attempt integer NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    CONSTRAINT forge_workflow_attempts_attempt_check CHECK ((attempt > 0))
+)
+WITH (autovacuum_vacuum_threshold='2000', autovacuum_analyze_threshold='2000');
+COMMENT ON TABLE public.forge_workflow_attempts IS 'Attempts at steps that have been executing for a second. Their owner writes which they are, at most twice a second; the journal knows nothing of them. A row says nothing any more when its run has another claim, or its step has ended or spent that attempt.';
+COMMENT ON COLUMN public.forge_workflow_attempts.owner_id IS 'The lease of the node that executes it. The row of a lost lease stays: its attempt was cut off.';
+COMMENT ON COLUMN public.forge_workflow_attempts.claim IS 'The activation of the run that has begun the attempt.';
 CREATE TABLE public.forge_workflow_events (
     id bigint NOT NULL,
     event text NOT NULL,
@@ -1213,6 +1228,8 @@ ALTER TABLE ONLY public.forge_nodes
     ADD CONSTRAINT forge_nodes_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_used_links
     ADD CONSTRAINT forge_used_links_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_workflow_attempts
+    ADD CONSTRAINT forge_workflow_attempts_pkey PRIMARY KEY (run_id, "position");
 ALTER TABLE ONLY public.forge_workflow_events
     ADD CONSTRAINT forge_workflow_events_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_workflow_history
@@ -1254,6 +1271,7 @@ CREATE INDEX forge_jobs_rate ON public.forge_jobs USING btree (rate_key) WHERE (
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_jobs_waiting ON public.forge_jobs USING btree (id) WHERE waits_for_jobs;
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
+CREATE INDEX forge_workflow_attempts_owner ON public.forge_workflow_attempts USING btree (owner_id);
 CREATE INDEX forge_workflow_events_emitted_at ON public.forge_workflow_events USING brin (emitted_at) WITH (autosummarize='on');
 CREATE INDEX forge_workflow_events_key ON public.forge_workflow_events USING btree (event, key, COALESCE(routed_at, 'infinity'::timestamp with time zone), id);
 CREATE UNIQUE INDEX forge_workflow_events_once ON public.forge_workflow_events USING btree (event, key, once) WHERE (once IS NOT NULL);

@@ -1,5 +1,5 @@
-//! Deletes runs that have ended long ago, with their journals, and old events, while this node leads
-//! [`WORKFLOW_MAINTENANCE`].
+//! Deletes runs that have ended long ago, with their journals, old events, and attempts that say nothing any
+//! more, while this node leads [`WORKFLOW_MAINTENANCE`].
 
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ impl OldRows for OldWorkflowRuns {
         let runs = sqlx::query(include_str!("sql/delete_old_runs.sql"));
         let deleted = runs.bind(i64::from(RUNS_MAX)).execute(db).await?.rows_affected();
         if deleted < u64::from(RUNS_MAX) {
+            sqlx::query(include_str!("sql/delete_old_attempts.sql")).execute(db).await?;
             let events = sqlx::query(include_str!("sql/delete_old_events.sql"));
             let events = events.bind(self.0.event_retention.as_secs_f64()).bind(i64::from(RUNS_MAX));
             return Ok(deleted + events.execute(db).await?.rows_affected());

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attempts::ShownAttempts;
 use super::messages::{LeaseMessage, RunClaimerMessage};
 use super::paths::LEASE;
 use super::rows::{GivenBack, Leave};
@@ -46,6 +47,7 @@ pub(super) struct LeaseState {
     idle_since: Instant,
     /// Held runs without an activation, as the last look has found them, and when that was.
     without_activation: Arc<MergeSlot<HeldWithoutActivation>>,
+    attempts: Arc<ShownAttempts>,
 }
 
 /// Runs that are held and have no activation.
@@ -71,14 +73,18 @@ impl LeaseKeeper {
         state.is_busy = true;
         let is_idle = self.is_idle(state);
         state.is_wanted = false;
-        let (shared, without_activation) = (Arc::clone(&self.shared), Arc::clone(&state.without_activation));
+        let shared = Arc::clone(&self.shared);
+        let (without_activation, attempts) =
+            (Arc::clone(&state.without_activation), Arc::clone(&state.attempts));
         cx.spawn_message("renew", async move {
             give_back(&shared).await;
             match held {
                 None => register(&shared).await,
                 Some(lease) if is_idle => resign(&shared, lease).await,
                 Some(lease) => {
-                    renew(&shared, lease).await;
+                    if renew(&shared, lease).await {
+                        attempts.write(&shared, lease.id).await;
+                    }
                     compare_held(&shared, &without_activation).await;
                 }
             }
@@ -111,6 +117,7 @@ impl Actor for LeaseKeeper {
             tick: None,
             idle_since: Instant::now(),
             without_activation: Arc::default(),
+            attempts: Arc::default(),
         })
     }
 
@@ -156,23 +163,29 @@ async fn register(shared: &WorkflowShared) {
     shared.claimer.notify(RunClaimerMessage::LeaseChanged);
 }
 
-async fn renew(shared: &WorkflowShared, lease: OwnLease) {
+/// False when the database has not renewed the lease, or does not answer.
+async fn renew(shared: &WorkflowShared, lease: OwnLease) -> bool {
     let sent = Instant::now();
     let duration = shared.config.lease;
     match shared.store.renew(lease.id, duration).await {
         Ok(true) => {
             shared.lease.send_replace(Some(OwnLease { until: sent + margin(duration), ..lease }));
         }
-        Ok(false) => return lose(shared, lease, "another node has taken its runs over"),
+        Ok(false) => {
+            lose(shared, lease, "another node has taken its runs over");
+            return false;
+        }
         Err(_) if lease.until <= Instant::now() => {
-            return lose(shared, lease, "it could not be renewed");
+            lose(shared, lease, "it could not be renewed");
+            return false;
         }
         Err(fault) => {
-            return tracing::debug!(error = error_chain(&fault), "renewing the lease failed; retrying");
+            tracing::debug!(error = error_chain(&fault), "renewing the lease failed; retrying");
+            return false;
         }
     }
     if shared.active.is_empty() {
-        return;
+        return true;
     }
     match shared.store.arrivals(lease.id).await {
         Ok(arrivals) => {
@@ -189,9 +202,11 @@ async fn renew(shared: &WorkflowShared, lease: OwnLease) {
                     entry.stop_for(StopReason::Requested(request));
                 }
             }
+            true
         }
         Err(fault) => {
             tracing::debug!(error = error_chain(&fault), "looking for what came for runs failed; retrying");
+            false
         }
     }
 }

@@ -53,6 +53,8 @@
 //!   such statement is under way, what other runs record gathers; a lone step waits for nobody.
 //! - **Leaves**: a run that waits, ends, pauses or fails leaves its owner; the same way, in statements of
 //!   their own.
+//! - **Attempts** that have been executing for a second are rows of `forge_workflow_attempts`, for people to
+//!   see (`attempts.rs`). They are no part of the journal.
 //! - A wait is a row of the journal (`waiting`) before its run leaves. Whatever satisfies it (an event, the
 //!   end of a child or of a job) is a row of `forge_workflow_events`; the router finds the runs whose journal
 //!   waits for it, makes them due, and adds one to `wakes`. A run that leaves compares `wakes` with what it
@@ -112,6 +114,7 @@
 mod activation;
 pub mod admin;
 mod admission;
+mod attempts;
 mod batches;
 pub mod check;
 mod check_store;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::app::workflow_run::run::StepUnderWay;
 use crate::app::workflow_run::store::StepRow;
 use crate::kernel::ids::RunId;
 use crate::kernel::time::Timestamp;
@@ -103,6 +104,14 @@ pub(super) struct HeldStep {
     pub(super) run: RunId,
     pub(super) claim: i32,
     pub(super) row: StepRow,
+}
+
+/// An attempt that executes at a step of a run that this node holds.
+#[derive(Debug, Clone)]
+pub(super) struct HeldAttempt {
+    pub(super) run: RunId,
+    pub(super) claim: i32,
+    pub(super) step: StepUnderWay,
 }
 
 /// The size of a journal.

@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::rows::{
-    Arrival, CancelledChildren, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldStep,
-    Leave, ReleasedRun, Routed, RunRequest,
+    Arrival, CancelledChildren, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldAttempt,
+    HeldStep, Leave, ReleasedRun, Routed, RunRequest,
 };
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
@@ -262,6 +262,26 @@ impl WorkflowStore {
             held: row.try_get::<Option<Vec<RunId>>, _>("held")?.unwrap_or_default(),
             ready: ready.unsigned_abs(),
         })
+    }
+
+    /// Writes which attempts of this lease are under way; what else the table has of it is deleted.
+    pub(super) async fn write_attempts(&self, lease: i64, attempts: &[HeldAttempt]) -> Result<(), Fault> {
+        fn all<'a, T>(attempts: &'a [HeldAttempt], of: impl Fn(&'a HeldAttempt) -> T) -> Vec<T> {
+            attempts.iter().map(of).collect()
+        }
+        let number = |attempt: u32| i32::try_from(attempt).unwrap_or(i32::MAX);
+        sqlx::query(include_str!("sql/write_attempts.sql"))
+            .bind(lease)
+            .bind(all(attempts, |attempt| attempt.run))
+            .bind(all(attempts, |attempt| attempt.claim))
+            .bind(all(attempts, |attempt| attempt.step.position.as_str()))
+            .bind(all(attempts, |attempt| attempt.step.kind.as_str()))
+            .bind(all(attempts, |attempt| attempt.step.name.as_str()))
+            .bind(all(attempts, |attempt| number(attempt.step.attempt)))
+            .bind(all(attempts, |attempt| attempt.step.elapsed.as_secs_f64()))
+            .execute(&self.database.control())
+            .await?;
+        Ok(())
     }
 
     /// Names of the nodes whose leases are lost now.

@@ -92,7 +92,7 @@ fn timeline(detail: &WorkflowDetail, now: Timestamp, palette: Palette) -> Text {
             match detail.journal[index].status {
                 StepStatus::Completed => palette.green(line),
                 StepStatus::Failed => palette.red(line),
-                StepStatus::Retrying => palette.yellow(line),
+                StepStatus::Retrying | StepStatus::Interrupted => palette.yellow(line),
                 StepStatus::Skipped | StepStatus::Abandoned => palette.dim(line),
                 StepStatus::Running | StepStatus::Waiting => line,
             }
@@ -117,7 +117,7 @@ fn cells(step: &WorkflowStep, of_run: WorkflowStatus, now: Timestamp) -> [String
         kind,
         status(step, of_run).to_owned(),
         short(took),
-        note(step),
+        note(step, now),
     ]
 }
 
@@ -134,8 +134,11 @@ fn status(step: &WorkflowStep, of_run: WorkflowStatus) -> &'static str {
 }
 
 /// What is particular about a step.
-fn note(step: &WorkflowStep) -> String {
-    let attempts = (step.attempts != 1).then(|| format!("{} attempts", step.attempts));
+fn note(step: &WorkflowStep, now: Timestamp) -> String {
+    let attempts = match step.attempt_at {
+        Some(began) => Some(under_way(step, began, now)),
+        None => (step.attempts != 1).then(|| format!("{} attempts", step.attempts)),
+    };
     let error = step.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
     let event = step.event.as_ref().map(|event| match step.kind {
         StepKind::Event => format!("{event} {}", step.event_key.as_deref().unwrap_or_default()),
@@ -144,6 +147,17 @@ fn note(step: &WorkflowStep) -> String {
     let awaits = step.awaits.map(|awaits| awaits.to_string());
     let notes: Vec<String> = [attempts, event, awaits, error].into_iter().flatten().collect();
     notes.join("; ")
+}
+
+/// The attempt that is under way, or was when its node was lost.
+fn under_way(step: &WorkflowStep, began: Timestamp, now: Timestamp) -> String {
+    let since = short(now.signed_duration_since(began).to_std().unwrap_or_default());
+    match step.status {
+        StepStatus::Interrupted => {
+            format!("attempt {} was under way when its node was lost, began {since} ago", step.attempts)
+        }
+        _ => format!("under way since {since}, attempt {}", step.attempts),
+    }
 }
 
 /// What a run waits for, in a sentence.
@@ -223,6 +237,27 @@ mod tests {
         ] {
             assert_eq!(short(duration), expected);
         }
+    }
+
+    #[test]
+    fn an_attempt_that_is_under_way_is_a_sentence() {
+        let now: Timestamp = "2030-01-31T09:00:00Z".parse().expect("a moment");
+        let step = |status: StepStatus, attempts: i32| {
+            let step: WorkflowStep = serde_json::from_value(serde_json::json!({
+                "position": "4", "compensates": null, "kind": "call", "status": status, "name": "charge",
+                "attempts": attempts, "number": null, "input": null, "inputBytes": null, "output": null,
+                "outputBytes": null, "error": null, "failedAttempts": [], "startedAt": now - hours(1),
+                "finishedAt": null, "attemptAt": now - Duration::from_secs(12), "dueAt": null, "event": null,
+                "eventKey": null, "awaits": null
+            }))
+            .expect("a step");
+            note(&step, now)
+        };
+        assert_eq!(step(StepStatus::Running, 2), "under way since 12s, attempt 2");
+        assert_eq!(
+            step(StepStatus::Interrupted, 1),
+            "attempt 1 was under way when its node was lost, began 12s ago"
+        );
     }
 
     #[test]

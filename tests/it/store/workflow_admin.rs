@@ -249,6 +249,40 @@ async fn runs_are_counted_by_status_and_version_and_shown_with_their_journal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_shown_as_under_way_or_interrupted_until_the_journal_or_another_claim_says_more() {
+    let bench = Bench::open().await;
+    bench.run(ONE_OF_EACH).await;
+    // The runs 0 to 2 are ready, running and waiting, and have been claimed three times.
+    bench
+        .run(
+            "INSERT INTO forge_workflow_attempts (run_id, position, owner_id, claim, kind, name, attempt, began_at)
+             SELECT ('01900000-0000-7000-8000-00000000000' || run)::uuid, position, owner.id + other, claim, 'call', 's', attempt,
+                    now() - interval '12 s'
+             FROM forge_workflow_owners owner,
+                  (VALUES (0, '2', 7, 3, 1), (1, '2', 0, 3, 1), (1, '1', 0, 3, 2), (1, '3', 0, 2, 1), (2, '2', 7, 3, 2),
+                          (2, '3', 7, 2, 1), (8, '3', 7, 4, 1)) AS attempt (run, position, other, claim, attempt)",
+        )
+        .await;
+    let db = bench.scratch.database.reader();
+    let shown = async |n: u128| {
+        let steps = admin::find(&db, run(n)).await.unwrap().unwrap().journal.into_iter();
+        let text = |step: admin::WorkflowStep| {
+            format!("{} {} {}", step.position, step.status.as_str(), step.attempts)
+        };
+        steps.map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(0).await, ["1 completed 1", "2 interrupted 1"], "nobody owns the run");
+    assert_eq!(shown(1).await, ["1 completed 1", "2 running 1"], "3 is of an earlier claim, 1 has ended");
+    assert_eq!(shown(2).await, ["1 completed 1", "2 interrupted 2"], "the first attempt is in the journal");
+    assert_eq!(shown(8).await, ["1 completed 1", "2 failed 3"], "the run has ended");
+    let step = admin::find_step(&db, run(0), "2").await.unwrap().unwrap();
+    assert_eq!((step.attempt_at, step.finished_at), (Some(step.started_at), None));
+    bench.run("UPDATE forge_workflow_owners SET expires_at = now() - interval '1 s'").await;
+    assert_eq!(shown(1).await, ["1 completed 1", "2 interrupted 1"], "the lease has run out");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_command_changes_the_runs_in_the_states_that_it_applies_to() {
     let bench = Bench::open().await;
     let all: Vec<RunId> = (0..12).chain([20]).map(run).collect();

@@ -30,6 +30,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("forge_migrations", "db"),
     ("forge_nodes", "cluster"),
     ("forge_used_links", "dashboard"),
+    ("forge_workflow_attempts", "workflow"),
     ("forge_workflow_events", "workflow"),
     ("forge_workflow_history", "workflow"),
     ("forge_workflow_keys", "workflow"),

@@ -16,6 +16,7 @@ mod samples;
 mod stage;
 mod starts;
 mod steps;
+mod under_way;
 mod versioned;
 mod versions;
 mod waits;

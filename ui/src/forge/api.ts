@@ -1459,8 +1459,13 @@ export type StepKind =
 
 /** How far a step is. */
 export type StepStatus =
-  /** Executed for a while now. */
+  /** An attempt has been executing for a while. No row of the journal has this status: people see it. */
   | "running"
+  /**
+   * An attempt was executing when its node was lost; the step is executed again. No row of the journal has
+   * this status: people see it.
+   */
+  | "interrupted"
   /** An attempt has failed; the next one comes. */
   | "retrying"
   /** Waits for a time, an event, a run or a job. */
@@ -1812,7 +1817,7 @@ export type WorkflowStep = {
   status: StepStatus;
   /** The name that the code gives it. */
   name: string;
-  /** Attempts that were made. */
+  /** Attempts that were made, with the one that is under way or was interrupted. */
   attempts: number;
   /** The order in which steps have ended, from 1. */
   number: number | null;
@@ -1832,6 +1837,11 @@ export type WorkflowStep = {
   startedAt: string;
   /** When it ended. */
   finishedAt: string | null;
+  /**
+   * When the attempt began that is under way, or was when its node was lost: `status` is `running` or
+   * `interrupted`. An attempt shorter than a second is not seen.
+   */
+  attemptAt: string | null;
   /** Until when it waits, or waited. */
   dueAt: string | null;
   /** The event that it waits for, or has consumed. */

@@ -12,7 +12,7 @@ export const LOOKS: Readonly<Record<BarLook, LookStyle>> = {
   undo: { means: "compensated", fill: stripes("var(--warn)"), edge: "var(--warn)", isThin: false },
   failed: { means: "failed", fill: "var(--bad)", edge: null, isThin: false },
   retry: { means: "tried again", fill: stripes("var(--bad)"), edge: "var(--bad)", isThin: false },
-  idle: { means: "skipped or abandoned", fill: "transparent", edge: "var(--faint)", isThin: false },
+  idle: { means: "skipped, abandoned or interrupted", fill: "transparent", edge: "var(--faint)", isThin: false },
 };
 
 function stripes(colour: string): string {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { StepKind, StepStatus, WorkflowWait } from "../forge/api";
-import { isStart, kindOf, statusOfStep, tookText, waitText } from "./step";
+import { attemptText, isStart, kindOf, statusOfStep, tookText, waitText } from "./step";
 
 const NOW = Date.parse("2030-01-31T09:00:00Z");
 
@@ -21,10 +21,12 @@ test("a wait is a sentence", () => {
 
 test("the state of a step is a word", () => {
   const word = (kind: StepKind, status: StepStatus) => statusOfStep({ kind, status, attempts: 3 }).word;
-  expect([word("call", "running"), word("call", "retrying"), word("call", "skipped")]).toEqual(["running", "retrying, 3 failed", "failed, optional"]);
+  expect([word("call", "running"), word("call", "retrying"), word("call", "skipped")]).toEqual(["running, attempt 3", "retrying, 3 failed", "failed, optional"]);
+  expect(statusOfStep({ kind: "call", status: "running", attempts: 1 }).word).toBe("running");
+  expect(word("call", "interrupted")).toBe("interrupted");
   expect([word("sleep", "waiting"), word("sleep", "completed"), word("event", "waiting"), word("event", "skipped")]).toEqual(["sleeping", "slept", "waiting", "timed out"]);
   expect([word("child", "waiting"), word("job", "waiting"), word("job", "abandoned")]).toEqual(["waits for the run", "waits for the job", "abandoned"]);
-  expect([word("compensation", "running"), word("compensation", "completed"), word("compensation", "skipped")]).toEqual(["compensating", "compensated", "skipped by a person"]);
+  expect([word("compensation", "running"), word("compensation", "completed"), word("compensation", "skipped")]).toEqual(["compensating, attempt 3", "compensated", "skipped by a person"]);
 });
 
 test("a step that has not ended takes until now, and none takes less than nothing", () => {
@@ -40,4 +42,11 @@ test("a child has a row for its start, and one for the wait for its end", () => 
   expect(kindOf(row("child", '{"run":"0199-8"}'))).toBe("child workflow");
   expect([isStart(row("child", "2")), isStart(row("child", null)), isStart(row("call", '{"run":"0199-7"}', null))]).toEqual([false, false, false]);
   expect(kindOf({ ...row("compensation", null), compensates: "4" })).toBe("takes back 4");
+});
+
+test("an attempt that is under way, or was interrupted, is a sentence", () => {
+  const text = (status: StepStatus, attempts: number, attemptAt: string | null = "2030-01-31T08:59:48Z") => attemptText({ status, attempts, attemptAt }, NOW);
+  expect(text("running", 2)).toBe("Under way since 12 s, attempt 2.");
+  expect(text("interrupted", 1)).toBe("Attempt 1 was under way when its node was lost. It began 12 s ago, and is made again.");
+  expect(text("retrying", 2, null)).toBeNull();
 });

@@ -26,7 +26,9 @@ export function statusOfStep({ kind, status, attempts }: Pick<WorkflowStep, "kin
   const isUndo = kind === "compensation";
   switch (status) {
     case "running":
-      return { shape: "turn", tone: isUndo ? "warn" : "ok", word: isUndo ? "compensating" : "running" };
+      return { shape: "turn", tone: isUndo ? "warn" : "ok", word: `${isUndo ? "compensating" : "running"}${attempts > 1 ? `, attempt ${count(attempts)}` : ""}` };
+    case "interrupted":
+      return { shape: "frame", tone: "warn", word: "interrupted" };
     case "retrying":
       return { shape: "hourglass", tone: "warn", word: `retrying, ${count(attempts)} failed` };
     case "waiting":
@@ -70,6 +72,14 @@ export function isWait(kind: StepKind): boolean {
 export function tookText({ startedAt, finishedAt }: Pick<WorkflowStep, "startedAt" | "finishedAt">, nowMs: number): string {
   const fromMs = Date.parse(startedAt);
   return finishedAt === null ? span(Math.max(nowMs - fromMs, 0)) : duration(Math.max(Date.parse(finishedAt) - fromMs, 0));
+}
+
+/** The attempt of a step that is under way, or was when its node was lost, in a sentence; null when there is none. */
+export function attemptText({ status, attempts, attemptAt }: Pick<WorkflowStep, "status" | "attempts" | "attemptAt">, nowMs: number): string | null {
+  if (attemptAt === null) return null;
+  const passed = span(Math.max(nowMs - Date.parse(attemptAt), 0));
+  if (status === "interrupted") return `Attempt ${count(attempts)} was under way when its node was lost. It began ${passed} ago, and is made again.`;
+  return `Under way since ${passed}, attempt ${count(attempts)}.`;
 }
 
 /** What a run waits for at a step, in a sentence without its subject: "waits for email_verified `7` since 2 h, times out in 22 h". */

@@ -28,6 +28,7 @@ function step(fromMs: number, toMs: number | null, change: Partial<WorkflowStep>
     failedAttempts: [],
     startedAt: at(fromMs),
     finishedAt: toMs === null ? null : at(toMs),
+    attemptAt: null,
     dueAt: null,
     event: null,
     eventKey: null,
@@ -35,6 +36,15 @@ function step(fromMs: number, toMs: number | null, change: Partial<WorkflowStep>
     ...change,
   };
 }
+
+test("the bar of a step that is under way grows, and an interrupted one is not under way", () => {
+  const steps = [step(0, null, { attemptAt: at(500), attempts: 2 }), step(0, null, { status: "interrupted", attemptAt: at(0) })];
+  const axis = axisOf([START, START + 4_000], steps, false);
+  const bars = (nowMs: number) => steps.map((one) => barOf(one, axis, START + nowMs)).map(({ width, look, isOpen }) => [width, look, isOpen]);
+  expect(bars(1_000)[0]).toEqual([0.25, "work", true]);
+  expect(bars(2_000)[0]).toEqual([0.5, "work", true]);
+  expect(bars(2_000)[1]).toEqual([0.5, "idle", false]);
+});
 
 test("bars lie to scale between the start of the run and now", () => {
   const steps = [step(0, 100), step(100, null, { kind: "event", status: "waiting" })];

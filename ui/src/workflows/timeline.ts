@@ -38,14 +38,14 @@ export function barOf(step: WorkflowStep, axis: Scale, nowMs: number): Bar {
   const [fromMs, toMs] = [Date.parse(step.startedAt), step.finishedAt === null ? nowMs : Date.parse(step.finishedAt)];
   const left = axis.at(fromMs);
   const marks = step.failedAttempts.map(({ at }) => axis.at(Date.parse(at)));
-  return { left, width: Math.max(axis.at(Math.max(toMs, fromMs)) - left, 0), look: lookOf(step), isOpen: step.finishedAt === null, marks };
+  return { left, width: Math.max(axis.at(Math.max(toMs, fromMs)) - left, 0), look: lookOf(step), isOpen: step.finishedAt === null && step.status !== "interrupted", marks };
 }
 
 function lookOf(step: WorkflowStep): BarLook {
   const { kind, status } = step;
   if (status === "failed") return "failed";
   if (status === "retrying") return "retry";
-  if (status === "abandoned" || status === "skipped") return "idle";
+  if (status === "abandoned" || status === "skipped" || status === "interrupted") return "idle";
   if (kind === "compensation") return "undo";
   return isWait(kind) && !isStart(step) ? "wait" : "work";
 }

@@ -206,8 +206,9 @@ impl WorkflowContext {
             let mut row = StepRow::new(&place.position, StepKind::Transaction, name, wanted.shape);
             row.attempts = tries;
             let recorder = Arc::new(StepRecorder::new(run, &row));
+            let attempting = run.attempting(&row);
             let attempted = self.transaction(name, run, &recorder, &place, effect).await;
-            drop(permit);
+            drop((permit, attempting));
             let fault = match attempted {
                 Ok(Attempted::Recorded { output, recorded, .. }) => {
                     Branch::current()?.ended(recorded.finished_at);

@@ -149,8 +149,9 @@ impl Execution<'_, '_> {
             pause_point(Signal::WorkflowStepStarting, self.name).await;
             let began = Instant::now();
             let row = self.row(failed + 1, began);
+            let attempting = self.run.attempting(&row);
             let attempted = self.attempt(&row).await;
-            drop(permit);
+            drop((permit, attempting));
             let fault = match attempted {
                 Ok(Attempted::Recorded { output, number, recorded }) => {
                     return Ok((StepEnd { output: Some(output), number }, recorded));

@@ -71,8 +71,9 @@ async fn compensate_one(
         let row = row(compensation, failed + 1, began);
         let CompensationCall { call, timeout, .. } = &compensation.call;
         let permit = run.store.permit(call.connection).await;
+        let attempting = run.attempting(&row);
         let attempted = attempt_call(call, run, scope, &row, *timeout).await;
-        drop(permit);
+        drop((permit, attempting));
         let fault = match attempted {
             Ok(Attempted::Recorded { .. }) => return Ok(CompensationEnd::Done),
             Ok(Attempted::Returned(output)) => {

@@ -99,8 +99,11 @@ impl StepKind {
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepStatus {
-    /// Executed for a while now.
+    /// An attempt has been executing for a while. No row of the journal has this status: people see it.
     Running,
+    /// An attempt was executing when its node was lost; the step is executed again. No row of the journal has
+    /// this status: people see it.
+    Interrupted,
     /// An attempt has failed; the next one comes.
     Retrying,
     /// Waits for a time, an event, a run or a job.
@@ -118,8 +121,9 @@ pub enum StepStatus {
 
 impl StepStatus {
     /// Every value.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Running,
+        Self::Interrupted,
         Self::Retrying,
         Self::Waiting,
         Self::Completed,
@@ -137,6 +141,7 @@ impl StepStatus {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Interrupted => "interrupted",
             Self::Retrying => "retrying",
             Self::Waiting => "waiting",
             Self::Completed => "completed",

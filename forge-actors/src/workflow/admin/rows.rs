@@ -176,7 +176,7 @@ pub struct WorkflowStep {
     pub status: StepStatus,
     /// The name that the code gives it.
     pub name: String,
-    /// Attempts that were made.
+    /// Attempts that were made, with the one that is under way or was interrupted.
     pub attempts: i32,
     /// The order in which steps have ended, from 1.
     pub number: Option<i32>,
@@ -196,6 +196,9 @@ pub struct WorkflowStep {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When the attempt began that is under way, or was when its node was lost: `status` is `running` or
+    /// `interrupted`. An attempt shorter than a second is not seen.
+    pub attempt_at: Option<Timestamp>,
     /// Until when it waits, or waited.
     pub due_at: Option<Timestamp>,
     /// The event that it waits for, or has consumed.
@@ -411,6 +414,7 @@ impl FromRow<'_, PgRow> for WorkflowStep {
             failed_attempts: failures.map_err(|error| sqlx::Error::Decode(error.into()))?.unwrap_or_default(),
             started_at: row.try_get("started_at")?,
             finished_at: row.try_get("finished_at")?,
+            attempt_at: row.try_get("attempt_at")?,
             due_at: row.try_get("due_at")?,
             event: row.try_get("event")?,
             event_key: row.try_get("event_key")?,
