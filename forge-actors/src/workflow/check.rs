@@ -15,10 +15,12 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::RunId;
 use crate::kernel::time::Timestamp;
 
-/// Runs of one version whose journals are compared, the newest ones.
-const RUNS_MAX: usize = 1_000;
-/// Runs whose journals are in memory at the same time.
-const BATCH_MAX: usize = 20;
+/// Runs of one page.
+const PAGE_MAX: i64 = 50;
+/// Bytes of the journals that are in memory at the same time; a larger one is there alone.
+const JOURNALS_BYTES_MAX: i64 = 64 * 1024 * 1024;
+/// Divergences that an answer lists; further ones are counted.
+const LISTED_MAX: usize = 1_000;
 
 /// What a binary is for the runs of the database.
 #[forge_app_macros::data]
@@ -26,8 +28,11 @@ const BATCH_MAX: usize = 20;
 pub struct WorkflowCheck {
     /// Each version of a workflow that has runs which have not ended.
     pub versions: Vec<CheckedVersion>,
-    /// The runs that the code of the binary does not fit.
+    /// The runs that the code of the binary does not fit, newest first: 1,000 at most. `diverged` of the
+    /// versions counts all of them.
     pub divergences: Vec<CheckedDivergence>,
+    /// Runs of versions with code that were not looked at, because of a limit: the oldest ones.
+    pub unchecked: u32,
 }
 
 /// A version of a workflow that has runs which have not ended.
@@ -40,8 +45,10 @@ pub struct CheckedVersion {
     pub version: u32,
     /// Its runs that have not ended.
     pub runs: u32,
-    /// Those of them whose journals were compared with the code: the newest 1,000.
+    /// Those of them whose journals were compared with the code.
     pub checked: u32,
+    /// Those of them that the code does not fit.
+    pub diverged: u32,
     /// What the binary has for them.
     pub code: CheckedCode,
     /// The version that they are migrated to.
@@ -74,111 +81,180 @@ pub struct CheckedDivergence {
     pub difference: String,
 }
 
+/// How far a check has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// Runs that were compared.
+    pub checked: u32,
+    /// Runs that are compared in all.
+    pub runs: u32,
+}
+
 impl WorkflowCheck {
     /// Whether a node with this binary goes on with every run that was compared.
     pub fn is_sound(&self) -> bool {
-        self.divergences.is_empty()
-            && self.versions.iter().all(|version| version.code != CheckedCode::Missing)
+        let is_sound =
+            |version: &CheckedVersion| version.diverged == 0 && version.code != CheckedCode::Missing;
+        self.versions.iter().all(is_sound)
     }
 }
 
-/// Compares the code that `functions` has with the runs of the database.
+/// Compares the code that `functions` has with the runs of the database that have not ended: all of them, or
+/// the newest ones up to `limit`, page by page. Runs that are started meanwhile are not among them.
+/// `on_progress` is called after each page.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn check(database: &Database, functions: &Functions) -> Result<WorkflowCheck, Fault> {
-    let db = database.reader();
-    let store = WorkflowStore::new(database.clone());
-    let count = sqlx::query(include_str!("sql/count_live_versions.sql"));
-    let mut found = WorkflowCheck { versions: Vec::new(), divergences: Vec::new() };
-    for row in count.fetch_all(&db).await? {
-        let workflow: String = row.try_get("workflow")?;
-        let version = row.try_get::<i32, _>("version")?.unsigned_abs();
-        let runs: i64 = row.try_get("runs")?;
-        let code = code_of(functions.catalog(), &workflow, version);
-        let mut checked = CheckedVersion {
-            version,
-            runs: u32::try_from(runs).unwrap_or(u32::MAX),
-            checked: 0,
-            code: match &code {
-                Some(RunCode::Linked(_)) => CheckedCode::Linked,
-                Some(RunCode::Migrated(..)) => CheckedCode::Migrated,
-                None => CheckedCode::Missing,
-            },
-            migrated_to: match &code {
-                Some(RunCode::Migrated(_, migration)) => Some(migration.to),
-                _ => None,
-            },
-            workflow,
+pub async fn check(
+    database: &Database,
+    functions: &Functions,
+    limit: Option<u32>,
+    mut on_progress: impl FnMut(CheckProgress),
+) -> Result<WorkflowCheck, Fault> {
+    let mut comparison = RunComparison::of_versions(database, functions).await?;
+    let known = comparison.versions.iter().filter(|(_, code)| code.is_some());
+    let known: u32 = known.map(|(version, _)| version.runs).fold(0, u32::saturating_add);
+    let runs = limit.map_or(known, |limit| limit.min(known));
+    let (mut checked, mut before) = (0_u32, RunId::from_uuid(Uuid::max()));
+    let mut is_whole = false;
+    while limit.is_none_or(|limit| checked < limit) {
+        let left = limit.map_or(i64::MAX, |limit| i64::from(limit - checked));
+        let page = comparison.page(before, left.min(PAGE_MAX)).await?;
+        let Some(last) = page.last() else {
+            is_whole = true;
+            break;
         };
-        if let Some(code) = code {
-            let comparison = VersionCheck { db: &db, store: &store, functions, code };
-            found.divergences.extend(comparison.of_version(&mut checked).await?);
-        }
-        found.versions.push(checked);
+        before = last.run.id;
+        checked = checked.saturating_add(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        comparison.compare(page).await?;
+        // Runs that were started since they were counted may be compared too.
+        on_progress(CheckProgress { checked, runs: runs.max(checked) });
     }
-    Ok(found)
+    Ok(comparison.finish(is_whole))
 }
 
-/// Compares the runs of one version with its code.
-struct VersionCheck<'a> {
-    db: &'a Db,
-    store: &'a WorkflowStore,
+/// A run of a page.
+struct PagedRun {
+    run: ReplayedRun,
+    journal_bytes: i64,
+}
+
+/// A check that is under way.
+struct RunComparison<'a> {
+    db: Db,
+    store: WorkflowStore,
     functions: &'a Functions,
-    code: RunCode,
+    versions: Vec<(CheckedVersion, Option<RunCode>)>,
+    divergences: Vec<CheckedDivergence>,
 }
 
-impl VersionCheck<'_> {
-    async fn of_version(&self, version: &mut CheckedVersion) -> Result<Vec<CheckedDivergence>, Fault> {
-        let mut divergences = Vec::new();
-        let mut before = RunId::from_uuid(Uuid::max());
-        while (version.checked as usize) < RUNS_MAX {
-            let limit = BATCH_MAX.min(RUNS_MAX - version.checked as usize);
-            let batch = self.list(version, before, limit).await?;
-            let Some(last) = batch.last() else { break };
-            before = last.id;
-            let ids: Vec<RunId> = batch.iter().map(|run| run.id).collect();
+impl<'a> RunComparison<'a> {
+    async fn of_versions(database: &Database, functions: &'a Functions) -> Result<Self, Fault> {
+        let db = database.reader();
+        let count = sqlx::query(include_str!("sql/count_live_versions.sql"));
+        let mut versions = Vec::new();
+        for row in count.fetch_all(&db).await? {
+            let workflow: String = row.try_get("workflow")?;
+            let version = row.try_get::<i32, _>("version")?.unsigned_abs();
+            let runs: i64 = row.try_get("runs")?;
+            let code = code_of(functions.catalog(), &workflow, version);
+            let checked = CheckedVersion {
+                version,
+                runs: u32::try_from(runs).unwrap_or(u32::MAX),
+                checked: 0,
+                diverged: 0,
+                code: match &code {
+                    Some(RunCode::Linked(_)) => CheckedCode::Linked,
+                    Some(RunCode::Migrated(..)) => CheckedCode::Migrated,
+                    None => CheckedCode::Missing,
+                },
+                migrated_to: match &code {
+                    Some(RunCode::Migrated(_, migration)) => Some(migration.to),
+                    _ => None,
+                },
+                workflow,
+            };
+            versions.push((checked, code));
+        }
+        let store = WorkflowStore::new(database.clone());
+        Ok(Self { db, store, functions, versions, divergences: Vec::new() })
+    }
+
+    /// The newest runs before `before` that the binary has code for.
+    async fn page(&self, before: RunId, limit: i64) -> Result<Vec<PagedRun>, Fault> {
+        let known = self.versions.iter().filter(|(_, code)| code.is_some()).map(|(version, _)| version);
+        let number = |version: u32| i32::try_from(version).unwrap_or(i32::MAX);
+        let (names, versions): (Vec<&str>, Vec<i32>) =
+            known.map(|version| (&*version.workflow, number(version.version))).unzip();
+        let list = sqlx::query(include_str!("sql/list_live_runs.sql"));
+        let list = list.bind(before).bind(names).bind(versions).bind(limit);
+        list.fetch_all(&self.db).await?.iter().map(paged).collect()
+    }
+
+    /// Compares the runs of a page, as many at a time as their journals fit into memory.
+    async fn compare(&mut self, page: Vec<PagedRun>) -> Result<(), Fault> {
+        let mut rest = page.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            while let Some(next) =
+                rest.next_if(|next| part.is_empty() || bytes + next.journal_bytes <= JOURNALS_BYTES_MAX)
+            {
+                bytes += next.journal_bytes;
+                part.push(next.run);
+            }
+            let ids: Vec<RunId> = part.iter().map(|run| run.id).collect();
             let mut journals = self.store.journals(&ids).await?;
-            for mut run in batch {
-                let id = run.id;
-                run.entries = journals.remove(&id).unwrap_or_default();
-                if let Replayed::Diverged(difference) = replay(self.functions, &self.code, run).await? {
-                    let (workflow, version) = (version.workflow.to_owned(), version.version);
-                    divergences.push(CheckedDivergence { run: id, workflow, version, difference });
-                }
-                version.checked += 1;
+            for mut run in part {
+                run.entries = journals.remove(&run.id).unwrap_or_default();
+                self.compare_one(run).await?;
             }
         }
-        Ok(divergences)
+        Ok(())
     }
 
-    async fn list(
-        &self,
-        version: &CheckedVersion,
-        before: RunId,
-        limit: usize,
-    ) -> Result<Vec<ReplayedRun>, Fault> {
-        let list = sqlx::query(include_str!("sql/list_live_runs.sql"))
-            .bind(&version.workflow)
-            .bind(i32::try_from(version.version).unwrap_or(i32::MAX))
-            .bind(before)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let read = |row: &PgRow| {
-            let now: Timestamp = row.try_get("now")?;
-            let identity: Option<&str> = row.try_get("identity")?;
-            Ok(ReplayedRun {
-                id: row.try_get("id")?,
-                workflow: version.workflow.to_owned(),
-                version: version.version,
-                input: row.try_get("input")?,
-                identity: identity.map(serde_json::from_str).transpose().map_err(Fault::internal)?,
-                attributes: row.try_get("attributes")?,
-                is_ending: row.try_get("is_ending")?,
-                begun_at: row.try_get::<Option<Timestamp>, _>("begun_at")?.unwrap_or(now),
-                now,
-                entries: Vec::new(),
-            })
-        };
-        list.fetch_all(self.db).await?.iter().map(read).collect()
+    async fn compare_one(&mut self, run: ReplayedRun) -> Result<(), Fault> {
+        let is_of =
+            |version: &CheckedVersion| version.workflow == run.workflow && version.version == run.version;
+        let found = self.versions.iter_mut().find(|(version, _)| is_of(version));
+        let Some((version, Some(code))) = found else { return Ok(()) };
+        version.checked = version.checked.saturating_add(1);
+        let id = run.id;
+        if let Replayed::Diverged(difference) = replay(self.functions, code, run).await? {
+            version.diverged = version.diverged.saturating_add(1);
+            if self.divergences.len() < LISTED_MAX {
+                let (workflow, version) = (version.workflow.clone(), version.version);
+                self.divergences.push(CheckedDivergence { run: id, workflow, version, difference });
+            }
+        }
+        Ok(())
     }
+
+    /// The answer. `is_whole`: no run is left that was not looked at.
+    fn finish(self, is_whole: bool) -> WorkflowCheck {
+        let left = |(version, code): &(CheckedVersion, Option<RunCode>)| match code {
+            Some(_) if !is_whole => version.runs.saturating_sub(version.checked),
+            _ => 0,
+        };
+        let unchecked = self.versions.iter().map(left).fold(0, u32::saturating_add);
+        let versions = self.versions.into_iter().map(|(version, _)| version).collect();
+        WorkflowCheck { versions, divergences: self.divergences, unchecked }
+    }
+}
+
+fn paged(row: &PgRow) -> Result<PagedRun, Fault> {
+    let now: Timestamp = row.try_get("now")?;
+    let identity: Option<&str> = row.try_get("identity")?;
+    let run = ReplayedRun {
+        id: row.try_get("id")?,
+        workflow: row.try_get("workflow")?,
+        version: row.try_get::<i32, _>("version")?.unsigned_abs(),
+        input: row.try_get("input")?,
+        identity: identity.map(serde_json::from_str).transpose().map_err(Fault::internal)?,
+        attributes: row.try_get("attributes")?,
+        is_ending: row.try_get("is_ending")?,
+        begun_at: row.try_get::<Option<Timestamp>, _>("begun_at")?.unwrap_or(now),
+        now,
+        entries: Vec::new(),
+    };
+    Ok(PagedRun { run, journal_bytes: row.try_get("journal_bytes")? })
 }

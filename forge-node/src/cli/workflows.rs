@@ -118,6 +118,9 @@ pub enum WorkflowsStep {
     },
     /// Compare the workflows of this binary with the runs that have not ended; fails when they do not fit.
     Check {
+        /// Compare so many runs at most, the newest ones [default: all].
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
         /// The database [default: that of the configuration].
         #[arg(long, value_name = "URL")]
         database_url: Option<String>,

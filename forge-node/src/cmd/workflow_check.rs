@@ -2,6 +2,7 @@
 //! deploy. It reads the database itself, and needs no node.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
 use forge_actors::app::context::Services;
@@ -16,9 +17,10 @@ use forge_actors::job::dispatcher::JobInserter;
 use forge_actors::job::ends::JobEnds;
 use forge_actors::kernel::error_chain::error_chain;
 use forge_actors::kernel::ids::NodeId;
+use forge_actors::kernel::time::secs;
 use forge_actors::supervise::Tree;
 use forge_actors::tree::SUBSYSTEMS;
-use forge_actors::workflow::check::{CheckedCode, CheckedVersion, WorkflowCheck, check};
+use forge_actors::workflow::check::{CheckProgress, CheckedCode, CheckedVersion, WorkflowCheck, check};
 use forge_actors::workflow::starter::WorkflowStarter;
 use serde_json::json;
 use tokio::sync::watch;
@@ -36,14 +38,20 @@ use crate::terminal::width;
 const NODE: &str = "command line";
 /// The code of its reports.
 const CODE: &str = "workflows-check";
+/// Between two lines that say how far it has come.
+const PROGRESS_EVERY: Duration = secs(2);
 
 /// Compares, prints, and fails when the binary does not fit the runs.
-pub(super) async fn run(database_url: Option<&str>, context: CommandContext<'_>) -> Result<(), Report> {
+pub(super) async fn run(
+    database_url: Option<&str>,
+    limit: Option<u32>,
+    context: CommandContext<'_>,
+) -> Result<(), Report> {
     let flag = |url: &str| Flag { flag: "--database-url", key: "database.url", value: url.to_owned() };
     let loaded = context.load(&database_url.map(flag).into_iter().collect::<Vec<_>>())?;
     let storage = Storage::open(&loaded, NODE, context).await?;
     let checked = match storage.ready(context).await {
-        Ok(()) => compare(&storage.database).await,
+        Ok(()) => compare(&storage.database, limit, context).await,
         Err(report) => Err(report),
     };
     storage.close().await;
@@ -56,17 +64,29 @@ pub(super) async fn run(database_url: Option<&str>, context: CommandContext<'_>)
         return Ok(());
     }
     let missing = found.versions.iter().filter(|version| version.code == CheckedCode::Missing).count();
-    let cause = format!("{missing} versions without code, {} runs diverge", found.divergences.len());
+    let diverged: u64 = found.versions.iter().map(|version| u64::from(version.diverged)).sum();
+    let cause = format!("{missing} versions without code, {diverged} runs diverge");
     Err(Report::new(Exit::Drift, CODE, "this binary does not fit the runs that have not ended")
         .cause(cause)
         .help("keep the old version beside the new one (`version = 1, deprecated`), or write a migration"))
 }
 
-async fn compare(database: &Database) -> Result<WorkflowCheck, Report> {
+async fn compare(
+    database: &Database,
+    limit: Option<u32>,
+    context: CommandContext<'_>,
+) -> Result<WorkflowCheck, Report> {
     let functions = functions(database).map_err(|error| {
         Report::new(Exit::Failed, CODE, "the handlers of this binary cannot be run").cause(error)
     })?;
-    check(database, &functions).await.map_err(|fault| {
+    let mut shown_at = Instant::now();
+    let on_progress = |CheckProgress { checked, runs }: CheckProgress| {
+        if shown_at.elapsed() >= PROGRESS_EVERY {
+            context.progress(&format!("compared {checked} of {runs} runs"));
+            shown_at = Instant::now();
+        }
+    };
+    check(database, &functions, limit, on_progress).await.map_err(|fault| {
         Report::new(Exit::Database, CODE, "the runs could not be read").cause(error_chain(&fault))
     })
 }
@@ -123,6 +143,17 @@ fn render(found: &WorkflowCheck, palette: Palette) -> Text {
         text.push(palette.red(format!("run {run} of {name} v{version}: {}", divergence.difference)));
         text.push("\n");
     }
+    let diverged: u64 = found.versions.iter().map(|version| u64::from(version.diverged)).sum();
+    let listed = found.divergences.len() as u64;
+    if listed < diverged {
+        text.push(palette.red(format!("and {} older runs that diverge too", diverged - listed)));
+        text.push("\n");
+    }
+    if found.unchecked > 0 {
+        let unchecked = found.unchecked;
+        text.push(palette.yellow(format!("{unchecked} older runs were not looked at, because of --limit")));
+        text.push("\n");
+    }
     text
 }
 
@@ -133,8 +164,7 @@ fn cells(version: &CheckedVersion) -> [String; COLUMNS.len()] {
         (CheckedCode::Migrated, None) => "migrated".to_owned(),
         (CheckedCode::Missing, _) => "missing: no node with this binary takes them".to_owned(),
     };
-    let part = (version.checked < version.runs && version.code != CheckedCode::Missing)
-        .then(|| format!("; the newest {} were compared", version.checked));
+    let part = (version.diverged > 0).then(|| format!("; {} diverge", version.diverged));
     [
         version.workflow.to_owned(),
         version.version.to_string(),

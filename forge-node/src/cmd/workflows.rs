@@ -62,7 +62,9 @@ pub async fn run(args: &Workflows, context: CommandContext<'_>) -> Result<(), Re
             };
             workflow_bulk::run(&bulk, target, context).await
         }
-        WorkflowsStep::Check { database_url } => workflow_check::run(database_url.as_deref(), context).await,
+        WorkflowsStep::Check { limit, database_url } => {
+            workflow_check::run(database_url.as_deref(), *limit, context).await
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use forge_actors::dashboard::workflow_commands::{
 };
 use forge_actors::dashboard::workflows::{ExportWorkflowHistory, ShowWorkflow, ShowWorkflowStep};
 use forge_actors::workflow::admin::{WorkflowAction, WorkflowBulk, WorkflowBulkCounts, WorkflowFilter};
-use forge_actors::workflow::check::{CheckedCode, check};
+use forge_actors::workflow::check::{CheckProgress, CheckedCode, check};
 use forge_actors::workflow::history::{WorkflowHistory, replay_history};
 use serde_json::Value;
 
@@ -247,7 +247,7 @@ async fn the_check_before_a_deploy_names_runs_that_the_code_does_not_fit() {
     let stage = Stage::open().await;
     let run = stage.started(StartShip {}).await;
     stage.has_status(run, "waiting").await;
-    let compare = async || check(&stage.scratch.database, &stage.node.functions).await.unwrap();
+    let compare = async || check(&stage.scratch.database, &stage.node.functions, None, |_| {}).await.unwrap();
     let found = compare().await;
     let version = &found.versions[0];
     assert_eq!((version.code, version.runs, version.checked), (CheckedCode::Linked, 1, 1));
@@ -266,6 +266,47 @@ async fn the_check_before_a_deploy_names_runs_that_the_code_does_not_fit() {
     assert_eq!((found.versions[0].code, found.divergences.len()), (CheckedCode::Missing, 0));
     assert!(!found.is_sound());
     assert_eq!(stage.log(run).await, ["reserve"], "nothing was executed");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_before_a_deploy_compares_every_run_page_by_page() {
+    let stage = Stage::open().await;
+    let oldest = stage.started(StartShip {}).await;
+    stage.has_status(oldest, "waiting").await;
+    // A thousand newer runs that fit, with the journal of the oldest, which does not.
+    let copies = "
+        WITH copies AS (
+            INSERT INTO forge_workflow_runs (id, workflow, version, status, due_at, claim, input, begun_at)
+            SELECT ('ffff0000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, workflow, version, 'waiting', 'infinity', 1,
+                   input, begun_at
+            FROM forge_workflow_runs, generate_series(1, 1010) AS n
+            RETURNING id
+        )
+        INSERT INTO forge_workflow_steps (run_id, position, kind, status, name, shape, number, output, started_at, finished_at,
+                                          event, event_key)
+        SELECT copies.id, position, kind, status, name, shape, number, output, started_at, finished_at, event, event_key
+        FROM forge_workflow_steps, copies";
+    stage.execute(copies).await;
+    stage
+        .execute(&format!(
+            "UPDATE forge_workflow_steps SET name = 'book' WHERE position = '1' AND run_id = '{oldest}'"
+        ))
+        .await;
+    let mut pages = Vec::new();
+    let (database, functions) = (&stage.scratch.database, &stage.node.functions);
+    let found = check(database, functions, None, |progress| pages.push(progress)).await.unwrap();
+    let version = &found.versions[0];
+    assert_eq!((version.runs, version.checked, version.diverged, found.unchecked), (1_011, 1_011, 1, 0));
+    assert_eq!(found.divergences.iter().map(|found| found.run).collect::<Vec<_>>(), [oldest]);
+    assert!(!found.is_sound());
+    assert!(pages.len() > 1 && pages.windows(2).all(|two| two[0].checked < two[1].checked), "{pages:?}");
+    assert_eq!(pages.last(), Some(&CheckProgress { checked: 1_011, runs: 1_011 }));
+    let found = check(database, functions, Some(60), |_| {}).await.unwrap();
+    assert_eq!((found.versions[0].checked, found.unchecked), (60, 951));
+    assert!(found.is_sound(), "the newest fit, and nothing is claimed of the others");
+    let found = check(database, functions, Some(1_011), |_| {}).await.unwrap();
+    assert_eq!((found.versions[0].checked, found.unchecked, found.is_sound()), (1_011, 0, false));
     stage.close().await;
 }
 

@@ -130,7 +130,7 @@ async fn an_attempt_that_is_under_way_is_no_part_of_the_journal() {
     let step = has_step(&stage, run, "2", StepStatus::Running).await;
     assert_eq!(step["attempts"], 1);
     let database = &stage.scratch.database;
-    let found = check(database, &stage.node.functions).await.unwrap();
+    let found = check(database, &stage.node.functions, None, |_| {}).await.unwrap();
     assert!(found.is_sound(), "{found:?}");
     let part = admin(&stage, ExportWorkflowHistory { id: run, after: None }).await.unwrap();
     let history = WorkflowHistory::of(vec![serde_json::from_value(part).unwrap()]).unwrap();
