@@ -78,5 +78,7 @@ impl RunStore for CheckedRun {
         Box::pin(pending())
     }
 
+    fn attempted(&self, _has_failed: bool) {}
+
     fn committed(&self, _receipt: Receipt, _queues: BTreeSet<Arc<str>>) {}
 }

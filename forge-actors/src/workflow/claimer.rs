@@ -14,6 +14,7 @@ use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::paths::CLAIMER;
 use super::rows::{ClaimableVersion, ClaimedRun, FoundWork};
 use super::shared::{StopReason, WorkflowShared};
+use super::signals;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::change::{InterestOf, TopicKind, TopicSet};
 use crate::kernel::backoff::Backoff;
@@ -172,8 +173,10 @@ impl RunClaimer {
         let mut claimed: HashMap<String, usize> = HashMap::new();
         for run in &runs {
             self.shared.admission.enter(&run.workflow);
+            signals::claimed(&run.workflow, (run.now - run.due_at).to_std().unwrap_or_default());
             *claimed.entry(run.workflow.clone()).or_default() += 1;
         }
+        signals::active(self.shared.admission.active());
         let has_more = |(workflow, limit): &(String, usize)| claimed.get(workflow) >= Some(limit);
         let has_more = count >= state.last_size || state.limits.iter().any(has_more);
         let starts = runs.into_iter().map(async |run| {

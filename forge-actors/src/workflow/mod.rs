@@ -107,6 +107,7 @@
 //!   ├ lease        holds the lease of this node, reads what wakes or stops its runs
 //!   ├ router       wakes runs for which events have come
 //!   ├ rescuer      takes over the runs of lost nodes
+//!   ├ run_counter  counts runs for metrics, while this node leads `workflows`
 //!   ├ run_expiry   deletes old runs and events, while this node leads `workflows`
 //!   └ claimer      claims runs that are due, starts their actors
 //! ```
@@ -120,6 +121,7 @@ pub mod check;
 mod check_store;
 mod claimer;
 pub mod config;
+mod counter;
 mod expiry;
 pub mod follow;
 pub mod history;
@@ -162,6 +164,7 @@ use admission::WorkflowAdmission;
 use batches::Batches;
 use claimer::RunClaimer;
 use config::WorkflowConfig;
+use counter::RunCounter;
 use expiry::OldWorkflowRuns;
 use lease::LeaseKeeper;
 use rescuer::RunRescuer;
@@ -247,6 +250,7 @@ impl Workflows {
             LeaseKeeper::spec(Arc::clone(&shared), lease_mailbox),
             Router::spec(Arc::clone(&shared), router_mailbox),
             RunRescuer::spec(Arc::clone(&shared)),
+            RunCounter::spec(Arc::clone(&shared), terms.clone()),
             leader::expiry(&EXPIRY, database, terms, OldWorkflowRuns(config)),
             RunClaimer::spec(Arc::clone(&shared), instances, claimer_mailbox),
         ];

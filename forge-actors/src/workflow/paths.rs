@@ -22,5 +22,7 @@ pub static CLAIMER: ActorPath = WORKFLOWS.child("claimer");
 pub static ROUTER: ActorPath = WORKFLOWS.child("router");
 /// Takes over the runs of lost nodes.
 pub static RESCUER: ActorPath = WORKFLOWS.child("rescuer");
+/// Counts runs for metrics.
+pub static COUNTER: ActorPath = WORKFLOWS.child("run_counter");
 /// Deletes old runs and events.
 pub static EXPIRY: ActorPath = WORKFLOWS.child("run_expiry");

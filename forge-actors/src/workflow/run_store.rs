@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::insert::{StartedRun, insert_run};
 use super::rows::{ClaimedRun, HeldStep};
 use super::shared::{StopReason, WorkflowShared};
+use super::signals;
 use super::store;
 use crate::app::Result;
 use crate::app::follower::follower;
@@ -336,6 +337,10 @@ impl RunStore for HeldRun {
 
     fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>> {
         Box::pin(self.shared.database.begin(TransactionOptions::new(label, limit)))
+    }
+
+    fn attempted(&self, has_failed: bool) {
+        signals::attempted(&self.workflow, has_failed);
     }
 
     fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {

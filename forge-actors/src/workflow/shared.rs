@@ -13,6 +13,7 @@ use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::rows::{ClaimedRun, End, Ended, GivenBack, HeldStep, Leave, RunRequest};
+use super::signals;
 use super::store::WorkflowStore;
 use crate::app::new_job::InsertJob;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
@@ -171,7 +172,9 @@ impl WorkflowShared {
     /// A run is active no more on this node.
     pub(super) fn leave_place(&self, run: RunId, claim: i32, workflow: &str) {
         self.held.remove_if(&run, |_, known| *known == claim);
-        if self.admission.leave(workflow) {
+        let is_awaited = self.admission.leave(workflow);
+        signals::active(self.admission.active());
+        if is_awaited {
             self.claimer.notify(RunClaimerMessage::PlaceFree);
         }
     }

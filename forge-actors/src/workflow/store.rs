@@ -264,6 +264,13 @@ impl WorkflowStore {
         })
     }
 
+    /// How many runs have not ended, by status: `limit` at most of the newest ones, and of each parked
+    /// status.
+    pub(super) async fn count_unfinished(&self, limit: i64) -> Result<Vec<(String, i64)>, Fault> {
+        let count = sqlx::query_as(include_str!("sql/count_unfinished_runs.sql")).bind(limit);
+        Ok(count.fetch_all(&self.database.reader()).await?)
+    }
+
     /// Writes which attempts of this lease are under way; what else the table has of it is deleted.
     pub(super) async fn write_attempts(&self, lease: i64, attempts: &[HeldAttempt]) -> Result<(), Fault> {
         fn all<'a, T>(attempts: &'a [HeldAttempt], of: impl Fn(&'a HeldAttempt) -> T) -> Vec<T> {
@@ -469,6 +476,7 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun, Fault> {
         begun_at: row.try_get("begun_at")?,
         deadline_at: row.try_get("deadline_at")?,
         attributes: row.try_get("attributes")?,
+        due_at: row.try_get("due_at")?,
         now: row.try_get("now")?,
     })
 }

@@ -6,7 +6,9 @@ use super::WorkflowDeps;
 use super::Workflows;
 use super::config::WorkflowConfig;
 use super::expiry::WORKFLOW_MAINTENANCE;
-use super::paths::{CLAIMER, ENDER, EXPIRY, INSTANCES, LEASE, LEAVER, RECORDER, RESCUER, ROUTER, WORKFLOWS};
+use super::paths::{
+    CLAIMER, COUNTER, ENDER, EXPIRY, INSTANCES, LEASE, LEAVER, RECORDER, RESCUER, ROUTER, WORKFLOWS,
+};
 use crate::app::new_job::InsertJob;
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -30,6 +32,7 @@ impl Subsystem for WorkflowSubsystem {
         ActorNote::new(&CLAIMER, "claims runs that are due, starts their actors"),
         ActorNote::new(&ROUTER, "wakes runs for which events have come"),
         ActorNote::new(&RESCUER, "takes over the runs of lost nodes"),
+        ActorNote::new(&COUNTER, "counts runs that have not ended, while this node leads `workflows`"),
         ActorNote::new(&EXPIRY, "deletes old runs and events, while this node leads `workflows`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<WorkflowConfig>()];

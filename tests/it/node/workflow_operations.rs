@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::jobs::worker_on;
 use super::stage::PATIENCE;
+use super::workflow_audit::{flow, flow_node, start_sagas};
 
 /// Runs of a workflow that no binary has code for, so that they stay as they are: one waits, one has
 /// diverged, the compensation of one has failed, one has failed.
@@ -47,6 +48,34 @@ async fn json_of(node: &Node, arguments: &[&str]) -> Value {
     let ended = workflows(node, &[arguments, &["--json"]].concat()).await;
     assert_eq!(ended.code(), 0, "{arguments:?}: {}", ended.stderr);
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
+}
+
+#[tokio::test]
+async fn metrics_say_how_long_runs_wait_for_a_claim_how_many_there_are_and_how_attempts_end() {
+    let database = Database::create().await;
+    let node = flow_node(&database, "measured", "").start().await;
+    database.execute(RUNS).await;
+    start_sagas(&node, 3, 2, 0).await;
+    flow(&node, "start_listeners", json!({ "count": 2 })).await;
+    let has = async |line: &str| {
+        until(line, PATIENCE, || async {
+            let text = node.client().get("/metrics").await.ok()?.text;
+            text.lines().any(|known| known == line).then_some(())
+        })
+        .await;
+    };
+    for line in [
+        r#"forge_workflow_claim_delay_seconds_count{workflow="flows.saga"} 3"#,
+        r#"forge_workflow_step_attempts_total{workflow="flows.saga",outcome="completed"} 6"#,
+        r#"forge_workflow_runs_unfinished{status="waiting"} 3"#,
+        r#"forge_workflow_runs_unfinished{status="diverged"} 1"#,
+        r#"forge_workflow_runs_unfinished{status="compensation_failed"} 1"#,
+        r#"forge_workflow_runs_unfinished{status="paused"} 0"#,
+        "forge_workflow_activations 0",
+    ] {
+        has(line).await;
+    }
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
 #[tokio::test]

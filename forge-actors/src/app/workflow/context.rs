@@ -209,6 +209,7 @@ impl WorkflowContext {
             let attempting = run.attempting(&row);
             let attempted = self.transaction(name, run, &recorder, &place, effect).await;
             drop((permit, attempting));
+            run.store.attempted(attempted.is_err());
             let fault = match attempted {
                 Ok(Attempted::Recorded { output, recorded, .. }) => {
                     Branch::current()?.ended(recorded.finished_at);

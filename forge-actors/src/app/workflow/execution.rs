@@ -152,6 +152,7 @@ impl Execution<'_, '_> {
             let attempting = self.run.attempting(&row);
             let attempted = self.attempt(&row).await;
             drop((permit, attempting));
+            self.run.store.attempted(attempted.is_err());
             let fault = match attempted {
                 Ok(Attempted::Recorded { output, number, recorded }) => {
                     return Ok((StepEnd { output: Some(output), number }, recorded));

@@ -74,6 +74,7 @@ async fn compensate_one(
         let attempting = run.attempting(&row);
         let attempted = attempt_call(call, run, scope, &row, *timeout).await;
         drop((permit, attempting));
+        run.store.attempted(attempted.is_err());
         let fault = match attempted {
             Ok(Attempted::Recorded { .. }) => return Ok(CompensationEnd::Done),
             Ok(Attempted::Returned(output)) => {

@@ -209,6 +209,9 @@ pub trait RunStore: Send + Sync + 'static {
     /// Begins the transaction of a step.
     fn begin<'a>(&'a self, label: &'a str, limit: Duration) -> BoxFuture<'a, Result<Transaction>>;
 
+    /// An attempt at a step, or at a compensation, has ended.
+    fn attempted(&self, has_failed: bool);
+
     /// Wakes workers after the commit of a step.
     fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>);
 }

@@ -28,4 +28,4 @@ WHERE run.id = ANY (ARRAY (SELECT id FROM due))
 RETURNING run.id, run.workflow, run.version, run.claim, run.wakes, run.request::text AS request,
           run.ending::text AS ending, run.input::text AS input,
           run.identity::text AS identity, run.trace, run.begun_at, run.deadline_at, run.attributes::text AS attributes,
-          clock_timestamp() AS now
+          run.due_at, clock_timestamp() AS now
