@@ -182,15 +182,18 @@ impl ActiveActivation {
     fn enter(
         shared: &Arc<WorkflowShared>,
         claimed: ClaimedRun,
-        entries: Vec<JournalEntry>,
+        mut entries: Vec<JournalEntry>,
         registration: &'static Registration,
     ) -> Self {
+        for entry in &mut entries {
+            entry.finished_at = shared.on_run_clock(entry.finished_at);
+        }
         let held = HeldRun::new(Arc::clone(shared), &claimed);
         let activation = ActivationStart {
             id: claimed.id,
             workflow: claimed.workflow.clone(),
             version: claimed.version,
-            begun_at: claimed.begun_at,
+            begun_at: claimed.begun_at + shared.time_passed(),
             now: claimed.now,
             entries,
             is_ending: claimed.ending.is_some(),

@@ -80,5 +80,9 @@ impl RunStore for CheckedRun {
 
     fn attempted(&self, _has_failed: bool) {}
 
+    fn time_passed(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn committed(&self, _receipt: Receipt, _queues: BTreeSet<Arc<str>>) {}
 }

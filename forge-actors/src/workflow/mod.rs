@@ -145,7 +145,7 @@ pub mod subsystem;
 mod testing;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use dashmap::DashMap;
 use tokio::sync::watch;
@@ -234,6 +234,7 @@ impl Workflows {
             given_back: MergeSlot::new(),
             next_due: MergeSlot::new(),
             has_suspect: AtomicBool::new(false),
+            micros_passed: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             recorder,
             leaver,

@@ -79,6 +79,13 @@ impl HeldRun {
     }
 
     async fn record_one(&self, row: StepRow) -> Result<Recorded> {
+        let mut recorded = self.write_one(row).await?;
+        recorded.finished_at = self.shared.on_run_clock(recorded.finished_at);
+        Ok(recorded)
+    }
+
+    /// Writes a row; the times of the answer are those of the database's clock.
+    async fn write_one(&self, row: StepRow) -> Result<Recorded> {
         let (position, output, status) = (row.position.clone(), row.output.clone(), row.status);
         match self.shared.recorder.submit(self.step(row)).await {
             Ok(Some(recorded)) => return Ok(recorded),
@@ -114,7 +121,9 @@ impl HeldRun {
         let Some(lease) = self.shared.living_lease() else { return Err(not_held()) };
         let step = self.step(row.clone());
         let written = store::record(db, lease, &[&step], true).await?;
-        written.into_iter().next().flatten().ok_or_else(not_held)
+        let mut recorded = written.into_iter().next().flatten().ok_or_else(not_held)?;
+        recorded.finished_at = self.shared.on_run_clock(recorded.finished_at);
+        Ok(recorded)
     }
 
     async fn start(&self, row: StepRow, child: NewRun) -> Result<(Recorded, StartOutcome)> {
@@ -278,7 +287,11 @@ impl RunStore for HeldRun {
             if self.shared.living_lease().is_none() {
                 return self.stop_as_lost().await;
             }
-            self.shared.store.find_step(self.run, position).await
+            let found = self.shared.store.find_step(self.run, position).await?;
+            Ok(found.map(|mut entry| {
+                entry.finished_at = self.shared.on_run_clock(entry.finished_at);
+                entry
+            }))
         })
     }
 
@@ -341,6 +354,10 @@ impl RunStore for HeldRun {
 
     fn attempted(&self, has_failed: bool) {
         signals::attempted(&self.workflow, has_failed);
+    }
+
+    fn time_passed(&self) -> Duration {
+        self.shared.time_passed()
     }
 
     fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -97,6 +97,9 @@ pub(super) struct WorkflowShared {
     /// A poll of the claimer has seen a lease of another node that may be lost. The claimer sets this; the
     /// rescuer takes it at its next look.
     pub(super) has_suspect: AtomicBool,
+    /// Microseconds that a test has let pass: the rows of runs are moved back by as much, and the clock that
+    /// runs see is moved forward. Only `testing` writes it.
+    pub(super) micros_passed: AtomicU64,
     /// The node stops: no run is claimed. Set by the claimer.
     pub(super) is_draining: AtomicBool,
     pub(super) recorder: Arc<Batches<Recorder>>,
@@ -111,6 +114,16 @@ impl WorkflowShared {
     /// The id of this node's lease; `None` when it holds none, or its lease may have run out.
     pub(super) fn living_lease(&self) -> Option<i64> {
         living(&self.lease.borrow())
+    }
+
+    /// The time that a test has let pass.
+    pub(super) fn time_passed(&self) -> Duration {
+        Duration::from_micros(self.micros_passed.load(Ordering::Acquire))
+    }
+
+    /// A moment of the database's clock, as a run sees it.
+    pub(super) fn on_run_clock(&self, moment: Option<Timestamp>) -> Option<Timestamp> {
+        moment.map(|moment| moment + self.time_passed())
     }
 
     /// A run is due: the claimers of all nodes are woken.

@@ -445,6 +445,7 @@ pub(super) async fn record(
         .bind(all(steps, |row| row.event.as_ref().map(|(_, key)| key.as_str())))
         .bind(all(steps, |row| row.event_id))
         .bind(all(steps, |row| row.awaits))
+        .bind(all(steps, |row| row.due_at))
         .fetch_all(db)
         .await?;
     let mut written: HashMap<(RunId, String), Recorded> = HashMap::with_capacity(rows.len());

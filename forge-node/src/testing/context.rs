@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::http::HttpAnswers;
 use super::jobs::{self, Dispatched, RunJobs};
 use super::node::TestNode;
+use super::settle::Settle;
 use super::watch::Watch;
 use super::workflows;
 
@@ -147,6 +148,31 @@ impl TestContext {
         workflows::settle(&self.node).await
     }
 
+    /// Runs jobs and workflows until nothing is due any more, in turn; see [`Settle`].
+    ///
+    /// ```no_run
+    /// # use forge::prelude::*;
+    /// # use forge::testing::{TestContext, TestResult};
+    /// # #[forge::job] pub async fn render(_ctx: &JobContext, pages: u32) -> Result<u32> { Ok(pages) }
+    /// # #[forge::workflow]
+    /// # pub async fn publish(ctx: &WorkflowContext) -> Result<u32> {
+    /// #     ctx.run_job(Render { pages: 7 }).await
+    /// # }
+    /// # async fn example(cx: TestContext) -> TestResult {
+    /// let run = cx.start(Publish {}).await?;
+    /// cx.settle().await?; // the run, the job that it waits for, and the run again
+    /// assert_eq!(cx.outcome::<Publish>(run).await?, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `TIMEOUT` after half a minute, with the runs and jobs that do not come to rest. A job that ends
+    /// without success, as with [`run_jobs`](Self::run_jobs).
+    pub fn settle(&self) -> Settle<'_> {
+        Settle::new(&self.node)
+    }
+
     /// How a run has ended.
     ///
     /// # Errors
@@ -186,8 +212,15 @@ impl TestContext {
         workflows::replay(&self.node, history).await
     }
 
-    /// Lets this time pass for what runs of workflows wait for, and for jobs that wait for their time. The
-    /// clock stays: `ctx.now()` and `now()` of the database are those of the machine.
+    /// Lets this time pass for what runs of workflows wait for, and for jobs that wait for their time.
+    ///
+    /// `ctx.now()` of workflows moves with it: what a run does from here on is so much later than what it has
+    /// done before, and a replay of the run sees the same times again. Only that clock moves. What executes
+    /// as a step, a job or a call has the clock of the machine (`ctx.now()`), and the database its own
+    /// (`now()`): a step that needs the time of its run takes it as an argument.
+    ///
+    /// Advance while no run is executed, after [`settle`](Self::settle) or
+    /// [`run_workflows`](Self::run_workflows).
     ///
     /// ```no_run
     /// # use forge::prelude::*;
@@ -196,9 +229,9 @@ impl TestContext {
     /// # pub async fn trial(ctx: &WorkflowContext) -> Result<u32> { ctx.sleep(days(45)).await; Ok(1) }
     /// # async fn example(cx: TestContext) -> TestResult {
     /// let run = cx.start(Trial {}).await?;
-    /// cx.run_workflows().await?;
+    /// cx.settle().await?;
     /// cx.advance(days(45)).await?;
-    /// cx.run_workflows().await?;
+    /// cx.settle().await?;
     /// assert_eq!(cx.outcome::<Trial>(run).await?, 1);
     /// # Ok(())
     /// # }

@@ -58,6 +58,7 @@ mod jobs;
 mod node;
 mod run;
 mod server;
+mod settle;
 mod template;
 mod watch;
 mod watchdog;
@@ -73,6 +74,7 @@ pub use http_exchange::{HttpReply, HttpRequest};
 pub use jobs::{Dispatched, JobsFailed, RunJobs};
 #[doc(hidden)]
 pub use run::{TestOutcome, run};
+pub use settle::Settle;
 pub use watch::Watch;
 
 #[cfg(test)]

@@ -15,11 +15,12 @@ const SETTLE_LIMIT: Duration = secs(30);
 
 /// Waits until all runs wait, are parked or have ended.
 pub(super) async fn settle(node: &TestNode) -> Result<(), Fault> {
-    let settled = tokio::time::timeout(SETTLE_LIMIT, node.workflows.settle()).await;
-    settled.unwrap_or_else(|_| {
-        let text = format!("runs of workflows are still executed after {SETTLE_LIMIT:?}");
-        Err(Fault::new(Code::Timeout, text))
-    })
+    if let Ok(settled) = tokio::time::timeout(SETTLE_LIMIT, node.workflows.settle()).await {
+        return settled;
+    }
+    let still = node.workflows.unsettled().await?.join("; ");
+    let text = format!("runs of workflows are still executed after {SETTLE_LIMIT:?}: {still}");
+    Err(Fault::new(Code::Timeout, text))
 }
 
 /// Replays a recorded history.

@@ -10,6 +10,7 @@ mod children;
 mod crashes;
 mod divergence;
 mod groups;
+mod moments;
 mod operating;
 mod sagas;
 mod samples;

@@ -31,12 +31,32 @@ pub(super) async fn sleep_until(run: &ActiveRun, position: &str, due_at: Timesta
     }
 }
 
+/// When a wait is over in any case.
+#[derive(Debug, Clone, Copy)]
+enum WaitLimit {
+    /// After this time.
+    After(Duration),
+    /// At this moment.
+    At(Timestamp),
+}
+
+impl WaitLimit {
+    /// Writes it into the row of a wait that begins now.
+    fn begin(self, run: &ActiveRun, row: &mut StepRow) {
+        row.status = StepStatus::Waiting;
+        match self {
+            Self::After(duration) => row.due_in = Some(duration.min(WAIT_MAX)),
+            Self::At(moment) => row.due_at = Some(run.due_at(moment)),
+        }
+    }
+}
+
 /// A durable pause; awaiting it waits.
 #[must_use = "a sleep does nothing until it is awaited"]
 pub struct Sleep<'a> {
     ctx: &'a WorkflowContext,
     place: Result<StepPosition>,
-    duration: Duration,
+    limit: WaitLimit,
 }
 
 /// A wait for an event or a signal; awaiting it waits for ever.
@@ -53,7 +73,7 @@ pub struct WaitFor<'a, E> {
 #[must_use = "a wait does nothing until it is awaited"]
 pub struct WaitForUntil<'a, E> {
     wait: WaitFor<'a, E>,
-    limit: Duration,
+    limit: WaitLimit,
 }
 
 /// What a wait waits for.
@@ -81,7 +101,25 @@ impl WorkflowContext {
     /// # fn main() {}
     /// ```
     pub fn sleep(&self, duration: Duration) -> Sleep<'_> {
-        Sleep { ctx: self, place: self.place(), duration: duration.min(WAIT_MAX) }
+        Sleep { ctx: self, place: self.place(), limit: WaitLimit::After(duration) }
+    }
+
+    /// Waits until this moment, as [`sleep`](Self::sleep) does for a duration: by the clock of the database,
+    /// and a hundred years at most. A moment that has passed is no wait. The journal has the moment of the
+    /// first time that the run came here, so that a replay does not depend on how it was computed.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// #[forge::workflow]
+    /// pub async fn remind(ctx: &WorkflowContext, due: Timestamp) -> Result<()> {
+    ///     ctx.sleep_until(due - days(1)).await;
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn sleep_until(&self, moment: Timestamp) -> Sleep<'_> {
+        Sleep { ctx: self, place: self.place(), limit: WaitLimit::At(moment) }
     }
 
     /// Waits for an event with this key. An event that was emitted after the run had started and before it
@@ -127,10 +165,28 @@ impl WorkflowContext {
 impl<'a, E> WaitFor<'a, E> {
     /// Waits for this long at most: then the result is `None`.
     pub fn timeout(self, limit: Duration) -> WaitForUntil<'a, E> {
-        WaitForUntil { wait: self, limit: limit.min(WAIT_MAX) }
+        WaitForUntil { wait: self, limit: WaitLimit::After(limit) }
     }
 
-    async fn run(self, limit: Option<Duration>) -> Result<Option<E>> {
+    /// Waits until this moment at most, by the clock of the database, and a hundred years at most: then the
+    /// result is `None`. An event that has come is found also when the moment has passed.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::event(key = order)] pub struct Paid { pub order: u32 }
+    /// #[forge::workflow]
+    /// pub async fn collect(ctx: &WorkflowContext, order: u32, due: Timestamp) -> Result<bool> {
+    ///     let paid = ctx.wait_for::<Paid>(order).until(due).await?;
+    ///     Ok(paid.is_some())
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn until(self, moment: Timestamp) -> WaitForUntil<'a, E> {
+        WaitForUntil { wait: self, limit: WaitLimit::At(moment) }
+    }
+
+    async fn run(self, limit: Option<WaitLimit>) -> Result<Option<E>> {
         let wanted = self.wanted?;
         let Some(payload) = wanted.wait(self.ctx.run(), limit).await? else { return Ok(None) };
         let event = (self.read)(payload.as_bytes()).map_err(|error| {
@@ -168,7 +224,7 @@ impl<'a> IntoFuture for Sleep<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { ctx, place, duration } = self;
+            let Self { ctx, place, limit } = self;
             let run = ctx.run();
             let place = match place {
                 Ok(place) => place,
@@ -179,7 +235,7 @@ impl<'a> IntoFuture for Sleep<'a> {
                     return run.never().await;
                 }
             };
-            while let Err(fault) = sleep(run, &place, duration).await {
+            while let Err(fault) = sleep(run, &place, limit).await {
                 let _executing = run.executing();
                 let error = error_chain(&fault);
                 tracing::error!(run = %run.id, error, "a sleep could not be recorded; retrying");
@@ -192,7 +248,7 @@ impl<'a> IntoFuture for Sleep<'a> {
 /// Between two attempts to record a sleep.
 const RECORD_AGAIN: Duration = secs(1);
 
-async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -> Result<()> {
+async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, limit: WaitLimit) -> Result<()> {
     let wanted = StepIdentity { kind: StepKind::Sleep, name: "sleep", shape: UNCHECKED_SHAPE };
     let due_at = match run.find(place, wanted) {
         Found::Ended(entry) => {
@@ -209,8 +265,7 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -
             }
             let _executing = run.executing();
             let mut row = StepRow::new(&place.position, StepKind::Sleep, "sleep", UNCHECKED_SHAPE);
-            row.status = StepStatus::Waiting;
-            row.due_in = Some(duration);
+            limit.begin(run, &mut row);
             run.record(row).await?.due_at
         }
     };
@@ -227,7 +282,7 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, duration: Duration) -
 
 impl Wanted {
     /// Waits for the event; its payload.
-    async fn wait(&self, run: &Arc<ActiveRun>, limit: Option<Duration>) -> Result<Option<String>> {
+    async fn wait(&self, run: &Arc<ActiveRun>, limit: Option<WaitLimit>) -> Result<Option<String>> {
         let Self { place, kind, name, key, shape } = self;
         let wanted = StepIdentity { kind: *kind, name, shape: *shape };
         let due_at = match run.find(place, wanted) {
@@ -242,7 +297,9 @@ impl Wanted {
                 let _executing = run.executing();
                 let mut row = StepRow::new(&place.position, *kind, name, *shape);
                 row.status = StepStatus::Waiting;
-                row.due_in = limit;
+                if let Some(limit) = limit {
+                    limit.begin(run, &mut row);
+                }
                 row.event = Some((name.clone(), key.clone()));
                 run.record(row).await?.due_at
             }

@@ -15,7 +15,7 @@ use crate::app::workflow_run::compensation::Compensation;
 use crate::app::workflow_run::journal::{
     Divergence, JournalEntry, JournalIndex, StepIdentity, StepKind, StepStatus,
 };
-use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX};
+use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX, WAIT_MAX};
 use crate::app::workflow_run::store::{
     ActivationStart, Recorded, RunStore, StepConnection, StepPermit, StepRow,
 };
@@ -568,6 +568,14 @@ impl ActiveRun {
             progress.attributes = attributes;
             Some(text)
         })
+    }
+
+    /// The moment of the database's clock at which a wait is over that ends at `moment` of the run's clock: a
+    /// hundred years from now at most, and none before 1970.
+    pub(in crate::app) fn due_at(&self, moment: Timestamp) -> Timestamp {
+        let passed = self.store.time_passed();
+        let moment = moment.max(Timestamp::UNIX_EPOCH + passed) - passed;
+        moment.min(self.now + WAIT_MAX)
     }
 
     /// How long from now until this moment of the database's clock.

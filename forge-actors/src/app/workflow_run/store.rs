@@ -46,6 +46,8 @@ pub struct StepRow {
     pub elapsed: Duration,
     /// How long it waits from now on.
     pub due_in: Option<Duration>,
+    /// Until when it waits, by the clock of the database, in place of `due_in`.
+    pub due_at: Option<Timestamp>,
     /// Name and key of the event that it waits for.
     pub event: Option<(String, String)>,
     /// The event that it has consumed.
@@ -70,6 +72,7 @@ impl StepRow {
             error: None,
             elapsed: Duration::ZERO,
             due_in: None,
+            due_at: None,
             event: None,
             event_id: None,
             awaits: None,
@@ -211,6 +214,10 @@ pub trait RunStore: Send + Sync + 'static {
 
     /// An attempt at a step, or at a compensation, has ended.
     fn attempted(&self, has_failed: bool);
+
+    /// How far the clock of this run is ahead of the clock of the database: the time that a test has let
+    /// pass.
+    fn time_passed(&self) -> Duration;
 
     /// Wakes workers after the commit of a step.
     fn committed(&self, receipt: Receipt, queues: BTreeSet<Arc<str>>);

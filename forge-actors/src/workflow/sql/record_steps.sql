@@ -13,9 +13,9 @@ WITH owner AS MATERIALIZED (
     SELECT step.*
     FROM unnest($2::uuid[], $3::int4[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int8[], $9::int4[], $10::int4[],
                 $11::text[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::text[], $17::text[], $18::int8[],
-                $19::uuid[])
+                $19::uuid[], $20::timestamptz[])
         AS step (run_id, claim, position, kind, status, name, shape, attempts, number, input, output, error, elapsed,
-                 due_in, event, event_key, event_id, awaits)
+                 due_in, event, event_key, event_id, awaits, due_at)
     CROSS JOIN LATERAL (
         SELECT
         FROM forge_workflow_runs run
@@ -30,7 +30,7 @@ SELECT run_id, position, kind::forge_workflow_step_kind, status::forge_workflow_
        CASE WHEN error IS NOT NULL THEN jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'error', error::jsonb)) END,
        clock_timestamp() - make_interval(secs => elapsed),
        CASE WHEN status IN ('completed', 'failed', 'skipped', 'abandoned') THEN clock_timestamp() END,
-       clock_timestamp() + make_interval(secs => due_in), event, event_key, event_id, awaits
+       coalesce(due_at, clock_timestamp() + make_interval(secs => due_in)), event, event_key, event_id, awaits
 FROM held
 ON CONFLICT (run_id, position) DO UPDATE
 SET kind = excluded.kind, status = excluded.status, name = excluded.name, shape = excluded.shape,

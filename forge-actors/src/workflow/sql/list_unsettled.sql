@@ -1,0 +1,14 @@
+-- Called by workflow/testing: $1 runs at most that a node executes or may execute now, each with the step that it
+-- has recorded last. The database of a test is small.
+SELECT run.id, run.workflow, run.status::text AS status, step.position, step.name
+FROM forge_workflow_runs run
+LEFT JOIN LATERAL (
+    SELECT position, name
+    FROM forge_workflow_steps
+    WHERE run_id = run.id
+    ORDER BY number DESC NULLS LAST, started_at DESC
+    LIMIT 1
+) AS step ON true
+WHERE run.status = 'running' OR run.status IN ('ready', 'waiting') AND run.due_at <= now()
+ORDER BY run.id
+LIMIT $1
