@@ -14,6 +14,7 @@ mod operating;
 mod sagas;
 mod samples;
 mod stage;
+mod starting;
 mod starts;
 mod steps;
 mod versioned;
