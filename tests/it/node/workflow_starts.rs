@@ -42,7 +42,7 @@ async fn runs_are_started_from_the_shell_and_their_ends_are_awaited() {
     ends(&node, &chain, 0, &["goes on as", "continues", "completed"]).await;
 
     let waiting = ["start", "flows.listener", "--wait", "--timeout", "300ms"];
-    ends(&node, &waiting, 8, &["run-timeout", "is waiting after 300ms", "it has not ended"]).await;
+    ends(&node, &waiting, 8, &["run-timeout", "after 300ms: it has not ended"]).await;
     let listener = json_of(&node, &["ls", "--workflow", "flows.listener"]).await["rows"][0].clone();
     let listener = listener["id"].as_str().expect("a run").to_owned();
     ends(&node, &["cancel", &listener, "--reason", "no use"], 0, &["compensates what it has completed"])
