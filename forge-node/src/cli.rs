@@ -3,10 +3,11 @@
 //! An application's own binary has the commands of [`Verb`]; `forge-node` adds those of a developer.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use forge_actors::kernel::time::Timestamp;
+use forge_actors::kernel::time::{Timestamp, parse_duration};
 
 use crate::config::load::Flag;
 
@@ -14,7 +15,9 @@ mod jobs;
 mod workflows;
 
 pub use jobs::{ChosenJobs, FilterFlags, Jobs, JobsStep, OneJob, OneQueue, QueueLimit};
-pub use workflows::{OneRun, RunFilterFlags, Workflows, WorkflowsStep};
+pub use workflows::{
+    EmitFlags, OneRun, RunFilterFlags, RunName, StartFlags, WaitFlags, Workflows, WorkflowsStep,
+};
 
 /// The heading of the flags that every command has.
 const EVERYWHERE: &str = "Everywhere";
@@ -100,7 +103,7 @@ pub enum Verb {
     Actors(Actors),
     /// List, show, retry or cancel jobs.
     Jobs(Jobs),
-    /// List, show, signal, cancel or retry runs of workflows; check a binary against them.
+    /// List, show, start, signal, cancel or retry runs of workflows; check a binary against them.
     Workflows(Workflows),
     /// List, show, run, pause or resume crons, or print their next times.
     Cron(Cron),
@@ -386,6 +389,10 @@ pub struct New {
 
 fn moment(text: &str) -> Result<Timestamp, &'static str> {
     text.parse().map_err(|_| "a time is written 2030-01-31T09:00:00Z, or with an offset: +01:00")
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 fn one_of<const N: usize>(labels: [&str; N]) -> String {

@@ -196,6 +196,40 @@ await browse(async (visitors) => {
   await dialog.getByRole("button", { name: "Close" }).last().click();
   await runs.filter({ hasText: "cancelled" }).nth(2).waitFor();
 
+  tell("start a run, and cancel it for a reason");
+  await main.getByRole("button", { name: "Start a run…" }).click();
+  await dialog.getByText("Choose a workflow.").waitFor();
+  if (await dialog.getByRole("button", { name: "Start" }).isEnabled()) throw new Error("a start without a workflow is offered");
+  await dialog.getByRole("combobox", { name: "Workflow" }).selectOption("flows.waiter");
+  await dialog.getByText("Takes an event within a time limit").waitFor();
+  const written = dialog.getByLabel("Arguments, as JSON");
+  if ((await written.inputValue()) !== '{\n  "bell": 0,\n  "limitMs": 0,\n  "beforeMs": 0\n}') throw new Error(`the arguments begin as ${await written.inputValue()}`);
+  await dialog.getByLabel("What the arguments are").getByText("limitMs").waitFor();
+  await visitors.picture(admin, "workflows-start");
+  await visitors.accessible(admin, "the start of a run");
+  await written.fill('{"bell": 9}');
+  await dialog.getByLabel("Id, as JSON").fill("bell-9");
+  await dialog.getByText("The id is no JSON: a text has quotes.").waitFor();
+  await dialog.getByLabel("Id, as JSON").fill('"bell-9"');
+  await dialog.getByLabel("If a run has this id already").selectOption("start nothing, and say so");
+  await dialog.getByRole("button", { name: "Start" }).click();
+  await dialog.getByRole("alert").getByText("`limitMs` is required; `beforeMs` is required").waitFor();
+  await visitors.accessible(admin, "a refused start");
+  await written.fill('{"bell": 9, "limitMs": 600000, "beforeMs": 0}');
+  await dialog.getByLabel("Reason").fill("rung by hand");
+  await dialog.getByRole("button", { name: "Start" }).click();
+  await toast("flows.waiter: the run is started").waitFor();
+  await state.getByText("waiting", { exact: true }).waitFor();
+  await main.getByText("bell-9").first().waitFor();
+  await button("Cancel…").click();
+  await dialog.getByLabel("Reason").fill("no bell");
+  await visitors.accessible(admin, "cancel");
+  await dialog.getByRole("button", { name: "Cancel", exact: true }).click();
+  await state.getByText(/the run was cancelled by .+: no bell/).waitFor();
+  await toList();
+  await filter.fill("workflow:flows.waiter");
+  await runs.filter({ hasText: "bell-9" }).waitFor();
+
   tell("what a link leads to that is not there");
   const other = await admin.context().newPage();
   for (const id of ["01a228a5-88d6-751f-a01b-e58337a0498b", "nothing"]) {
@@ -209,6 +243,11 @@ await browse(async (visitors) => {
   await runs.filter({ hasText: "flows.saga" }).first().waitFor();
   await fits(admin, "runs at 390");
   await visitors.picture(admin, "workflows-390");
+  await main.getByRole("button", { name: "Start a run…" }).click();
+  await dialog.getByRole("combobox", { name: "Workflow" }).selectOption("flows.saga");
+  await fits(admin, "the start of a run at 390");
+  await visitors.picture(admin, "workflows-start-390");
+  await dialog.getByRole("button", { name: "Back" }).click();
   const queries = { failed: "workflow:flows.saga status:failed", diverged: "status:diverged", waiting: "attribute.plan:gold" };
   for (const [name, query] of Object.entries(queries)) {
     await open(query, name);

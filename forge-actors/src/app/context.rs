@@ -25,8 +25,9 @@ use crate::app::kind::{
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::{InsertJob, NewJob};
 use crate::app::node::NodeView;
+use crate::app::startable::StartableWorkflow;
 use crate::app::token::Tokens;
-use crate::app::workflow_run::new_run::StartRun;
+use crate::app::workflow_run::new_run::{NewRun, StartRun};
 use crate::db::handle::Db;
 use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::Fault;
@@ -106,6 +107,13 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// The versions of a workflow that this binary has code for.
     fn workflow_versions(&self, name: &str) -> Vec<u32>;
+
+    /// The workflows that this binary has code for, by name.
+    fn startable_workflows(&self) -> Vec<StartableWorkflow>;
+
+    /// The run of a workflow with these arguments, a JSON object; of its newest version that is not
+    /// deprecated, where none is given.
+    fn run_by_name(&self, name: &str, version: Option<u32>, args: &str) -> Result<NewRun, Fault>;
 
     /// What runs as a job, by name, with the aliases.
     fn job_handlers(&self) -> Arc<[JobHandler]>;
@@ -279,6 +287,11 @@ impl<K: Kind> Ctx<K> {
     /// The versions of a workflow that this binary has code for.
     pub(crate) fn workflow_versions(&self, name: &str) -> Vec<u32> {
         self.scope.shared.services.invoke.workflow_versions(name)
+    }
+
+    /// The workflows that this binary has code for, by name.
+    pub(crate) fn startable_workflows(&self) -> Vec<StartableWorkflow> {
+        self.scope.shared.services.invoke.startable_workflows()
     }
 
     /// How long runs that have ended are kept, unless their workflow says otherwise.

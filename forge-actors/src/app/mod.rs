@@ -10,6 +10,7 @@
 //! [`context::Invoke`].
 
 pub mod application;
+pub mod argument_form;
 pub mod arguments;
 pub mod auth;
 pub mod blocking;
@@ -58,6 +59,7 @@ pub mod run_job;
 pub mod schema;
 pub mod secret;
 pub mod sign_in_link;
+pub mod startable;
 pub mod token;
 pub mod validated;
 pub(crate) mod wire_shape;

@@ -35,6 +35,8 @@ pub mod tree;
 pub mod window;
 pub mod workflow_bulk;
 pub mod workflow_commands;
+pub mod workflow_find;
+pub mod workflow_start;
 pub mod workflow_status;
 pub mod workflows;
 

@@ -2,7 +2,7 @@
 //! `forge.terminateWorkflow`, `forge.pauseWorkflow`, `forge.resumeWorkflow`, `forge.retryWorkflow`,
 //! `forge.skipCompensation`, `forge.forkWorkflow`. Each is audited in its own transaction.
 
-use crate::app::workflow::emit::EmitEvent;
+use crate::app::workflow::emit::InsertNewEvent;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::app::workflow_run::limits::EVENT_BYTES_MAX;
 use crate::app::workflow_run::new_run::NewEvent;
@@ -16,7 +16,7 @@ use crate::workflow::admin::{
 
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 1_000;
-/// Bytes of the name of a signal.
+/// Bytes of the name of an event or a signal.
 const NAME_BYTES_MAX: usize = 200;
 
 /// What was done to a run.
@@ -38,15 +38,8 @@ pub async fn signal_workflow(
     name: String,
     payload: String,
 ) -> Result<WorkflowChange> {
-    let refused = |text: String| Fault::new(Code::BadRequest, text);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') || name.starts_with("forge.") {
-        return Err(refused(format!("the name of a signal has 1 to {NAME_BYTES_MAX} bytes")));
-    }
-    if payload.len() > EVENT_BYTES_MAX {
-        return Err(refused(format!("the payload of a signal has at most {EVENT_BYTES_MAX} bytes")));
-    }
-    serde_json::from_str::<serde::de::IgnoredAny>(&payload)
-        .map_err(|error| refused(format!("the payload is no JSON: {error}")))?;
+    check_event_name(&name, "a signal")?;
+    check_payload(&payload, "a signal")?;
     let audit = record(ctx, "signalWorkflow", format!("{id} {name}")).await?;
     let run = ChangedRuns::expect(ctx.db(), id).await?;
     if run.status.is_ended() {
@@ -60,16 +53,21 @@ pub async fn signal_workflow(
     let message = format!("the signal `{name}` is kept until the run waits for it");
     let event =
         NewEvent { name, key: id.to_string(), run: Some(id), once: None, payload: Secret::new(payload) };
-    ctx.call(EmitEvent { event }).await?;
+    ctx.call(InsertNewEvent { event }).await?;
     finish(ctx, audit, run, message).await
 }
 
-/// Asks a run to take back what it has completed, and to end. Its children that end with it are asked too
-/// when it has ended. Only code that fits the journal of a run knows what to take back: one that has diverged
-/// is tried once more, and stays parked with this request where its code still does not fit.
+/// Asks a run to take back what it has completed, and to end; its error says then by whom and why. Its
+/// children that end with it are asked too when it has ended. Only code that fits the journal of a run knows
+/// what to take back: one that has diverged is tried once more, and stays parked with this request where its
+/// code still does not fit.
 #[forge_app_macros::mutation(name = "forge.cancelWorkflow", role = "admin")]
-pub async fn cancel_workflow(ctx: &MutationContext, id: RunId) -> Result<WorkflowChange> {
-    act(ctx, WorkflowAction::Cancel, id, None).await
+pub async fn cancel_workflow(
+    ctx: &MutationContext,
+    id: RunId,
+    reason: Option<String>,
+) -> Result<WorkflowChange> {
+    act(ctx, WorkflowAction::Cancel, id, reason).await
 }
 
 /// Ends a run as it is: nothing is compensated, what its node still writes for it is refused, and its
@@ -187,8 +185,8 @@ async fn act(
     reason: Option<String>,
 ) -> Result<WorkflowChange> {
     let reason = reason.as_deref().map(checked_reason).transpose()?;
-    let because = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let audit = record(ctx, &format!("{}Workflow", action.as_str()), format!("{id}{because}")).await?;
+    let target = format!("{id}{}", because(reason.as_deref())?);
+    let audit = record(ctx, &format!("{}Workflow", action.as_str()), target).await?;
     let who = &ctx.auth().identity()?.subject;
     let change = RunChange { action, who, reason: reason.as_deref(), retention: ctx.run_retention() };
     let changed = admin::apply(ctx.db(), change, &[id]).await?;
@@ -234,6 +232,33 @@ fn outcome(action: WorkflowAction, run: &WorkflowRow) -> &'static str {
     }
 }
 
+/// The name of an event or a signal, which is none of Forge's own.
+pub(super) fn check_event_name(name: &str, of: &str) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') || name.starts_with("forge.") {
+        let text =
+            format!("the name of {of} has 1 to {NAME_BYTES_MAX} bytes, and does not begin with `forge.`");
+        return Err(Fault::new(Code::BadRequest, text));
+    }
+    Ok(())
+}
+
+/// The payload of an event or a signal.
+pub(super) fn check_payload(payload: &str, of: &str) -> Result<()> {
+    let refused = |text: String| Fault::new(Code::BadRequest, text);
+    if payload.len() > EVENT_BYTES_MAX {
+        return Err(refused(format!("the payload of {of} has at most {EVENT_BYTES_MAX} bytes")));
+    }
+    serde_json::from_str::<serde::de::IgnoredAny>(payload)
+        .map_err(|error| refused(format!("the payload is no JSON: {error}")))?;
+    Ok(())
+}
+
+/// A reason as the audit has it behind what the command is about.
+pub(super) fn because(reason: Option<&str>) -> Result<String> {
+    let reason = reason.map(checked_reason).transpose()?;
+    Ok(reason.map(|reason| format!(": {reason}")).unwrap_or_default())
+}
+
 /// A reason as it is kept.
 pub(super) fn checked_reason(reason: &str) -> Result<String> {
     let reason = reason.trim();
@@ -244,7 +269,7 @@ pub(super) fn checked_reason(reason: &str) -> Result<String> {
 }
 
 /// Writes the audit in the transaction of what it is about: either both happened or neither.
-async fn record(ctx: &MutationContext, action: &str, target: String) -> Result<AuditId> {
+pub(super) async fn record(ctx: &MutationContext, action: &str, target: String) -> Result<AuditId> {
     let id = AuditId::new();
     ctx.call(RecordAudit { id, action: action.to_owned(), node: None, target }).await?;
     Ok(id)

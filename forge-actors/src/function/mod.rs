@@ -54,6 +54,7 @@ mod refused_value;
 mod shared;
 pub mod signals;
 mod stall;
+mod startable;
 pub mod subsystem;
 mod threads;
 mod transaction_shares;
@@ -78,8 +79,10 @@ use crate::app::dispatch::job_of;
 use crate::app::job::{JobHandler, RunningAttempt};
 use crate::app::new_job::NewJob;
 use crate::app::secret::names_only;
+use crate::app::startable::StartableWorkflow;
 use crate::app::workflow::saga::CompensationEnd;
 use crate::app::workflow_run::ActiveRun;
+use crate::app::workflow_run::new_run::NewRun;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -106,6 +109,7 @@ pub use live::{LiveLimits, LiveQuery, LiveRun};
 use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
 use stall::ThreadStall;
+use startable::{run_by_name, startable};
 use threads::HandlerThreads;
 use transaction_shares::TransactionShares;
 pub use workflow_run::FunctionEnd;
@@ -363,6 +367,15 @@ impl Invoke for WeakInvoker {
         let Some(shared) = self.0.upgrade() else { return Vec::new() };
         let known = shared.catalog.workflows().filter(|(known, ..)| *known == name);
         known.map(|(_, version, _)| version).collect()
+    }
+
+    fn startable_workflows(&self) -> Vec<StartableWorkflow> {
+        self.0.upgrade().map_or_else(Vec::new, |shared| startable(&shared.catalog))
+    }
+
+    fn run_by_name(&self, name: &str, version: Option<u32>, args: &str) -> Result<NewRun, Fault> {
+        let shared = self.0.upgrade().ok_or_else(stopping_fault)?;
+        run_by_name(&shared.catalog, name, version, args)
     }
 
     fn job_handlers(&self) -> Arc<[JobHandler]> {

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod byte_budget;
 pub mod commit;
+pub mod compact_json;
 pub mod connection_limiter;
 pub mod diagnose;
 pub mod envelope;

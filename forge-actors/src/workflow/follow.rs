@@ -119,8 +119,8 @@ pub async fn cancel(
     Ok((found, changed))
 }
 
-/// Why a run ended with this status, where its row does not say it to clients.
-fn failure_of(status: WorkflowStatus) -> Option<JobFailure> {
+/// Why a run ended with this status, where its row does not say it to clients and other runs.
+pub(super) fn failure_of(status: WorkflowStatus) -> Option<JobFailure> {
     let (code, message) = match status {
         WorkflowStatus::Failed => {
             (Code::Internal.name(), "the run failed inside the server; its log says why")

@@ -96,7 +96,7 @@ async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartO
 
 /// Asks a run to be cancelled. False when it is not changed by that.
 pub(super) async fn request_cancel(db: &Db, run: RunId) -> Result<bool> {
-    let cancel = sqlx::query(include_str!("sql/request_cancel.sql")).bind(vec![run]);
+    let cancel = sqlx::query(include_str!("sql/request_cancel.sql")).bind(vec![run]).bind(None::<&str>);
     Ok(cancel.fetch_optional(db).await?.is_some())
 }
 

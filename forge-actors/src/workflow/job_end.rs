@@ -4,7 +4,7 @@ use crate::app::context::JobContext;
 use crate::app::dispatch::new_job;
 use crate::app::new_job::NewJob;
 use crate::app::secret::Secret;
-use crate::app::workflow::emit::EmitEvent;
+use crate::app::workflow::emit::InsertNewEvent;
 use crate::app::workflow_run::new_run::NewEvent;
 use crate::app::{Priority, Result};
 use crate::kernel::ids::{JobId, RunId};
@@ -30,6 +30,6 @@ pub async fn notify_job_end(ctx: &JobContext, run: RunId, job: JobId) -> Result<
         once: Some(job.to_string()),
         payload: Secret::new("null".to_owned()),
     };
-    ctx.call(EmitEvent { event }).await?;
+    ctx.call(InsertNewEvent { event }).await?;
     Ok(())
 }

@@ -7,6 +7,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::admin::WorkflowStatus;
+use super::follow::failure_of;
 use super::rows::{
     Arrival, CancelledChildren, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldAttempt,
     HeldStep, Leave, ReleasedRun, Routed, RunRequest,
@@ -233,9 +235,11 @@ impl WorkflowStore {
         if status == EndStatus::Completed.as_str() {
             return Ok(FoundRun::Ended(WaitedEnd::Completed(output.unwrap_or_else(|| "null".to_owned()))));
         }
-        let error = match error {
-            Some(error) => error,
-            None => JobFailure::json_of(&Fault::new(Code::Conflict, format!("the run was {status}")))?,
+        let error = match (error, WorkflowStatus::parse(&status).and_then(failure_of)) {
+            (Some(error), _) if status == EndStatus::Failed.as_str() => error,
+            // Who has cancelled or terminated a run, and why, is for operators, and not for other runs.
+            (_, Some(failure)) => serde_json::to_string(&failure).map_err(Fault::internal)?,
+            (_, None) => JobFailure::json_of(&Fault::new(Code::Conflict, format!("the run was {status}")))?,
         };
         Ok(FoundRun::Ended(WaitedEnd::Failed(error)))
     }

@@ -1,11 +1,17 @@
 //! The flags of `workflows`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use forge_actors::app::workflow::IdConflict;
 use forge_actors::kernel::ids::RunId;
 use forge_actors::kernel::time::Timestamp;
-use forge_actors::workflow::admin::{WorkflowAction, WorkflowAttribute, WorkflowFilter, WorkflowStatus};
+use forge_actors::workflow::admin::{
+    RunPrefix, WorkflowAction, WorkflowAttribute, WorkflowFilter, WorkflowStatus,
+};
 
-use super::{Target, moment, one_of};
+use super::{Target, duration, moment, one_of};
 
 /// `workflows`.
 #[derive(Debug, Clone, Args)]
@@ -38,7 +44,19 @@ pub enum WorkflowsStep {
         target: Target,
     },
     /// Show one run with its steps, and what it waits for.
-    Show(OneRun),
+    Show {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// Whether its end is waited for.
+        #[command(flatten)]
+        wait: WaitFlags,
+    },
+    /// Start a run, or list what can be started.
+    #[command(disable_version_flag = true)]
+    Start(StartFlags),
+    /// Emit an event for the runs that wait for it now or later.
+    Emit(EmitFlags),
     /// Print the history of one run, which a test replays.
     History(OneRun),
     /// Send a signal to one run.
@@ -53,7 +71,14 @@ pub enum WorkflowsStep {
         payload: String,
     },
     /// Take back what a run has completed, and end it.
-    Cancel(OneRun),
+    Cancel {
+        /// The run.
+        #[command(flatten)]
+        run: OneRun,
+        /// Why, for the audit and the run's history.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// End a run as it is; nothing is compensated.
     Terminate {
         /// The run.
@@ -189,12 +214,91 @@ impl RunFilterFlags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusGroup(pub Vec<WorkflowStatus>);
 
+/// What is started, and how.
+#[derive(Debug, Clone, Args)]
+pub struct StartFlags {
+    /// The workflow, for example accounts.onboard; without it, those that can be started are listed.
+    pub workflow: Option<String>,
+    /// Its arguments, a JSON object; `-` reads them from stdin.
+    #[arg(value_name = "ARGS")]
+    pub args: Option<String>,
+    /// The file that holds its arguments.
+    #[arg(long, value_name = "FILE", conflicts_with = "args")]
+    pub args_file: Option<PathBuf>,
+    /// The version of the code [default: the newest one that is not deprecated].
+    #[arg(long, value_name = "N")]
+    pub version: Option<u32>,
+    /// The id that makes the start idempotent, as JSON: that of the application's `.id(..)`.
+    #[arg(long, value_name = "JSON")]
+    pub id: Option<String>,
+    /// What happens when the id names a run: return, return-running, fail, replace [default: return].
+    #[arg(long, value_name = "RULE", value_parser = rule, requires = "id")]
+    pub on_conflict: Option<IdConflict>,
+    /// How long after its start the run begins, for example 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub after: Option<Duration>,
+    /// An attribute by which the run is found, for example plan=gold or seats=7.
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    pub attributes: Vec<WorkflowAttribute>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Whether the end of the run is waited for.
+    #[command(flatten)]
+    pub wait: WaitFlags,
+    /// The node, and the token for it.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// What is emitted.
+#[derive(Debug, Clone, Args)]
+pub struct EmitFlags {
+    /// The name of the event, for example accounts.email_verified.
+    pub event: String,
+    /// Its key, as JSON: 7, '"user-7"'; null for an event without one.
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// What it says.
+    #[arg(default_value = "{}", value_name = "JSON")]
+    pub payload: String,
+    /// Of all events of this name and key with the same idempotency key, the first one counts.
+    #[arg(long, value_name = "KEY")]
+    pub once: Option<String>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// The node, and the token for it.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Whether the end of a run is waited for.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WaitFlags {
+    /// Wait until the run has ended; the exit code is 0 when it has completed, and 9 when it has not.
+    #[arg(long)]
+    pub wait: bool,
+    /// The longest wait, for example 5m; the exit code is 8 then [default: without end].
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "wait")]
+    pub timeout: Option<Duration>,
+}
+
+/// A run as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunName {
+    /// By its id.
+    Whole(RunId),
+    /// By the first digits of its id.
+    Beginning(RunPrefix),
+}
+
 /// One run.
 #[derive(Debug, Clone, Args)]
 pub struct OneRun {
-    /// The run's id, as `workflows ls` prints it.
-    #[arg(value_parser = run_id)]
-    pub id: RunId,
+    /// The run's id, as `workflows ls` prints it, or its first digits: 6 or more that name one run.
+    #[arg(value_parser = run_name, value_name = "ID")]
+    pub run: RunName,
     /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
@@ -202,6 +306,26 @@ pub struct OneRun {
 
 fn run_id(text: &str) -> Result<RunId, &'static str> {
     text.parse().map_err(|_| "not the id of a run, which `workflows ls` prints")
+}
+
+fn run_name(text: &str) -> Result<RunName, String> {
+    let whole = text.parse().map(RunName::Whole);
+    whole.or_else(|_| text.parse().map(RunName::Beginning)).map_err(|_| {
+        let digits = RunPrefix::DIGITS_MIN;
+        format!("not the id of a run, which `workflows ls` prints, nor {digits} or more of its first digits")
+    })
+}
+
+const RULES: [(&str, IdConflict); 4] = [
+    ("return", IdConflict::Return),
+    ("return-running", IdConflict::ReturnRunning),
+    ("fail", IdConflict::Fail),
+    ("replace", IdConflict::Replace),
+];
+
+fn rule(text: &str) -> Result<IdConflict, String> {
+    let found = RULES.iter().find(|(label, _)| *label == text).map(|(_, rule)| *rule);
+    found.ok_or_else(|| one_of(RULES.map(|(label, _)| label)))
 }
 
 fn statuses(text: &str) -> Result<StatusGroup, String> {
@@ -276,6 +400,17 @@ mod tests {
         ] {
             let refused = parsed(line).expect_err("a wrong line");
             assert!(refused.contains(expected), "{line}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_named_by_its_id_or_its_first_digits() {
+        let id = "01900000-0000-7000-8000-000000000001";
+        assert_eq!(run_name(id), Ok(RunName::Whole(id.parse().expect("an id"))));
+        assert_eq!(run_name("0190AB"), Ok(RunName::Beginning("0190ab".parse().expect("digits"))));
+        for wrong in ["", "0190a", "a run", "0190ag"] {
+            let refused = run_name(wrong).expect_err("no name of a run");
+            assert!(refused.contains("`workflows ls`") && refused.contains("6 or more"), "{refused}");
         }
     }
 }

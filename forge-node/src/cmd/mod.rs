@@ -23,7 +23,11 @@ pub mod start;
 mod workflow_bulk;
 mod workflow_check;
 mod workflow_history;
+mod workflow_list;
+mod workflow_name;
 mod workflow_show;
+mod workflow_start;
+mod workflow_wait;
 pub mod workflows;
 
 #[cfg(test)]

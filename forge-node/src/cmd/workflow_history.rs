@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::OneRun;
 use crate::cmd::client::{Client, decode};
+use crate::cmd::workflow_name::id_of;
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::facts;
 use crate::terminal::output;
@@ -15,10 +16,11 @@ use crate::terminal::text::Text;
 /// Reads all parts of the history, and prints it.
 pub(super) async fn run(run: &OneRun, context: CommandContext<'_>) -> Result<(), Report> {
     let client = Client::of_administrator(&run.target, context)?;
+    let id = id_of(&client, &run.run).await?;
     let mut parts: Vec<WorkflowHistoryPart> = Vec::new();
     loop {
         let after = parts.last().and_then(|part| part.next.as_deref());
-        let answer = client.call("forge.workflowHistory", &json!({ "id": run.id, "after": after })).await?;
+        let answer = client.call("forge.workflowHistory", &json!({ "id": id, "after": after })).await?;
         let part: WorkflowHistoryPart = decode(&answer)?;
         let is_last = part.next.is_none();
         parts.push(part);

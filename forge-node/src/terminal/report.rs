@@ -36,6 +36,8 @@ pub enum Exit {
     Permission = 7,
     /// It took too long.
     Timeout = 8,
+    /// The run that was waited for has ended, and not completed.
+    NotCompleted = 9,
     /// A bug of Forge, or a node whose supervision tree gave up.
     Bug = 70,
     /// Ended by a signal: the second one of a node, the first one of a start or a build.

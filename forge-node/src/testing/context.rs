@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use forge_actors::app::dispatch::new_job;
 use forge_actors::app::enqueue::Enqueue;
-use forge_actors::app::workflow::start::{StartWorkflow, new_run};
+use forge_actors::app::workflow::start::{InsertNewRun, new_run};
 use forge_actors::app::{Action, CallError, Cron, Handler, Job, Kind, Mutation, Query, WireType, Workflow};
 use forge_actors::db::handle::Db;
 use forge_actors::kernel::fault::Fault;
@@ -136,7 +136,7 @@ impl TestContext {
     /// `CONFLICT` when this version of the workflow is deprecated.
     pub async fn start<H: Handler<Kind = Workflow>>(&self, message: H) -> Result<RunId, Fault> {
         let run = new_run(&message)?;
-        Ok(self.call_internal(StartWorkflow { run }).await?.run())
+        Ok(self.call_internal(InsertNewRun { run }).await?.run())
     }
 
     /// Waits until the runs of all workflows wait, are parked or have ended. Jobs that they wait for are run

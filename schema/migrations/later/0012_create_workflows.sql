@@ -35,6 +35,7 @@ CREATE TABLE forge_workflow_runs (
     claim           int4                         NOT NULL DEFAULT 0,
     wakes           int4                         NOT NULL DEFAULT 0,
     request         forge_workflow_request,
+    cancel_reason   text,
     ending          forge_workflow_status,
     error           json,
     input           json                         NOT NULL,
@@ -71,6 +72,7 @@ COMMENT ON COLUMN forge_workflow_runs.due_at IS 'When it is to be claimed, by th
 COMMENT ON COLUMN forge_workflow_runs.claim IS 'Counts the claims of the run. A node names it with owner_id in each write, so that a write of an earlier claim is refused.';
 COMMENT ON COLUMN forge_workflow_runs.wakes IS 'Counts what has come for waits of the run: events, signals, ends of children and jobs. A node that lets the run wait compares it with the count that it has read.';
 COMMENT ON COLUMN forge_workflow_runs.request IS 'What a person, or the end of its parent, has asked of the run, and its node has not done yet: pause or cancel.';
+COMMENT ON COLUMN forge_workflow_runs.cancel_reason IS 'By whom it was asked to cancel, and why: the message of its failure ends so. Null when nobody has said it.';
 COMMENT ON COLUMN forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
 COMMENT ON COLUMN forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
 COMMENT ON COLUMN forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
@@ -236,10 +238,14 @@ $function$;
 
 CREATE FUNCTION forge_follow_ended_run() RETURNS trigger LANGUAGE plpgsql AS $function$
 BEGIN
-    -- Who has terminated a run, and why, is for operators.
+    -- Who has cancelled or terminated a run, and why, is for operators.
     UPDATE forge_workflow_progress
     SET status = NEW.status, compensating = false, due_at = NULL, published = NEW.published, result = NEW.output,
-        failure = CASE WHEN NEW.status IN ('failed', 'cancelled') THEN NEW.error END, finished_at = NEW.finished_at
+        failure = CASE NEW.status
+            WHEN 'failed' THEN NEW.error
+            WHEN 'cancelled' THEN '{"code":"CANCELLED","message":"the run was cancelled","details":null,"isOwn":false}'
+        END,
+        finished_at = NEW.finished_at
     WHERE run_id = NEW.id;
     RETURN NULL;
 END

@@ -232,7 +232,9 @@ async fn an_administrator_looks_at_runs_of_workflows_and_changes_them() {
             "signalWorkflow",
             "skipCompensation",
             "terminateWorkflow",
-            "bulkWorkflows"
+            "bulkWorkflows",
+            "startWorkflow",
+            "cancelWorkflow"
         ]
     );
 }

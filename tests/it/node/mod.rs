@@ -62,4 +62,5 @@ mod workflow_faults;
 mod workflow_follow;
 mod workflow_kills;
 mod workflow_operations;
+mod workflow_starts;
 mod workflow_storm;

@@ -1,5 +1,7 @@
 //! What an operator does to runs of workflows from the command line.
 
+use std::process::Command;
+
 use forge_tests::{Binary, Database, Ended, Node, Process, probe, until};
 use serde_json::{Value, json};
 
@@ -9,7 +11,7 @@ use super::workflow_audit::{flow, flow_node, start_sagas};
 
 /// Runs of a workflow that no binary has code for, so that they stay as they are: one waits, one has
 /// diverged, the compensation of one has failed, one has failed.
-const RUNS: &str = r#"
+pub(super) const RUNS: &str = r#"
     insert into forge_workflow_runs (id, workflow, version, status, due_at, claim, ending, error, input)
     select ('01900000-0000-7000-8000-00000000000' || n)::uuid, 'gone.flow', 1, status::forge_workflow_status, 'infinity', 2,
            case status when 'compensation_failed' then 'failed'::forge_workflow_status end, error::json, '{"order": 7}'
@@ -30,21 +32,26 @@ const RUNS: &str = r#"
             null, null, null)
 "#;
 
-fn run(n: u32) -> String {
+pub(super) fn run(n: u32) -> String {
     format!("01900000-0000-7000-8000-00000000000{n}")
 }
 
 /// Runs `workflows` with these arguments.
-async fn workflows(node: &Node, arguments: &[&str]) -> Ended {
-    let mut command = std::process::Command::new(Binary::Forge.path());
+pub(super) async fn workflows(node: &Node, arguments: &[&str]) -> Ended {
+    Process::spawn(&mut command(node, arguments)).ended(PATIENCE).await
+}
+
+/// The command that runs `workflows` with these arguments, in eighty columns.
+pub(super) fn command(node: &Node, arguments: &[&str]) -> Command {
+    let mut command = Command::new(Binary::Forge.path());
     let token = probe::admin_token();
     let target = ["--url", node.client().base(), "--token", &token, "--color", "never"];
-    command.arg("workflows").args(arguments).args(target);
-    Process::spawn(&mut command).ended(PATIENCE).await
+    command.arg("workflows").args(arguments).args(target).env_remove("COLUMNS");
+    command
 }
 
 /// The same with `--json`, which must succeed.
-async fn json_of(node: &Node, arguments: &[&str]) -> Value {
+pub(super) async fn json_of(node: &Node, arguments: &[&str]) -> Value {
     let ended = workflows(node, &[arguments, &["--json"]].concat()).await;
     assert_eq!(ended.code(), 0, "{arguments:?}: {}", ended.stderr);
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
@@ -214,7 +221,7 @@ async fn a_binary_without_the_code_of_live_runs_does_not_pass_the_check() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;
     let check = async |flags: &[&str]| {
-        let mut command = std::process::Command::new(Binary::Probe.path());
+        let mut command = Command::new(Binary::Probe.path());
         command
             .args(["workflows", "check", "--database-url", database.url(), "--color", "never"])
             .args(flags);

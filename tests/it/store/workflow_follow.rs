@@ -211,7 +211,14 @@ async fn each_change_of_a_followed_run_is_in_its_progress() {
     tour.is(run, Compensating).await;
     tour.claim(1).await;
     tour.end(run, 5, "cancelled", None, None).await;
-    assert_eq!(tour.is(run, Cancelled).await.failure.unwrap().code, "CANCELLED");
+    let failure = tour.is(run, Cancelled).await.failure.unwrap();
+    assert_eq!((&*failure.code, &*failure.message), ("CANCELLED", "the run was cancelled"));
+    let kept = format!("SELECT error ->> 'message' FROM forge_workflow_history WHERE id = '{run}'");
+    let kept: String = sqlx::query_scalar(sqlx::AssertSqlSafe(kept))
+        .fetch_one(&mut tour.bench.scratch.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(kept, "the run was cancelled by operator: no use", "that is for operators");
 
     // An operator brings it back, and terminates it; who has done that is for operators.
     tour.apply(WorkflowAction::Retry, run).await;

@@ -45,7 +45,7 @@ async fn a_diverged_run_is_cancelled_by_code_that_fits_and_says_so_until_then() 
     let run = with_other_code(&stage).await;
     stage.execute("UPDATE forge_workflow_runs SET due_at = now()").await;
     stage.has_status(run, "diverged").await;
-    let cancelled = admin(&stage, CancelWorkflow { id: run }).await.unwrap();
+    let cancelled = admin(&stage, CancelWorkflow { id: run, reason: None }).await.unwrap();
     let message = cancelled["message"].as_str().unwrap();
     assert!(message.contains("code that fits its journal") && message.contains("termination"), "{message}");
     stage.has_status(run, "diverged").await;
@@ -55,7 +55,7 @@ async fn a_diverged_run_is_cancelled_by_code_that_fits_and_says_so_until_then() 
     assert!(error.contains("to be cancelled") && error.contains("terminate"), "{error}");
     assert_eq!(shown["divergence"], difference());
     assert_eq!(shown["run"]["request"], json!("cancel"));
-    let refused = admin(&stage, CancelWorkflow { id: run }).await.unwrap_err();
+    let refused = admin(&stage, CancelWorkflow { id: run, reason: None }).await.unwrap_err();
     assert!(refused.message().contains("retry it with code that fits, or terminate"), "{refused}");
     assert_eq!(stage.log(run).await.len(), 4, "nothing was taken back");
 

@@ -15,6 +15,7 @@ mod operating;
 mod sagas;
 mod samples;
 mod stage;
+mod starting;
 mod starts;
 mod steps;
 mod under_way;

@@ -156,9 +156,10 @@ async fn a_cancelled_run_is_compensated_and_a_terminated_one_is_not() {
     for run in runs {
         stage.has_status(run, "waiting").await;
     }
-    admin(&stage, CancelWorkflow { id: runs[0] }).await.unwrap();
+    admin(&stage, CancelWorkflow { id: runs[0], reason: Some("no use".to_owned()) }).await.unwrap();
     let cancelled = stage.ended(runs[0]).await;
     assert_eq!((cancelled.status.as_str(), cancelled.code()), ("cancelled", "CANCELLED"));
+    assert_eq!(cancelled.message(), "the run was cancelled by ana: no use");
     assert_eq!(stage.log(runs[0]).await, ["reserve", "release"]);
     admin(&stage, TerminateWorkflow { id: runs[1], reason: Some("a mistake".to_owned()) }).await.unwrap();
     assert_eq!(stage.ended(runs[1]).await.code(), "TERMINATED");
@@ -174,6 +175,8 @@ async fn a_cancelled_run_is_compensated_and_a_terminated_one_is_not() {
         .value("SELECT string_agg(action, ' ' ORDER BY at) FROM forge_audit WHERE outcome = 'done' AND subject = 'ana'")
         .await;
     assert_eq!(audit, "cancelWorkflow terminateWorkflow retryWorkflow signalWorkflow");
+    let target: String = stage.value("SELECT target FROM forge_audit WHERE action = 'cancelWorkflow'").await;
+    assert_eq!(target, format!("{}: no use", runs[0]));
     stage.close().await;
 }
 

@@ -59,6 +59,11 @@ impl Ended {
     pub(super) fn code(&self) -> &str {
         self.error.as_ref().and_then(|error| error["code"].as_str()).unwrap_or_default()
     }
+
+    /// The sentence of its failure.
+    pub(super) fn message(&self) -> &str {
+        self.error.as_ref().and_then(|error| error["message"].as_str()).unwrap_or_default()
+    }
 }
 
 impl Node {

@@ -10,7 +10,7 @@ import { ACTIONS } from "./run";
 
 type Named = Pick<WorkflowRow, "id" | "workflow">;
 
-/** Does something to a run, and says what became of it. `reason` is that of a termination. Returns whether it was done. */
+/** Does something to a run, and says what became of it. `reason` is that of a cancellation or a termination. Returns whether it was done. */
 export async function act(forge: Forge, action: WorkflowAction, { id, workflow }: Named, reason: string | null): Promise<boolean> {
   return said(await sent(forge, action, id, reason), `${workflow} was not ${ACTIONS[action].done}`) !== null;
 }
@@ -37,7 +37,7 @@ function sent(forge: Forge, action: WorkflowAction, id: Named["id"], reason: str
     case "pause":
       return forge.mutate(api.forge.pauseWorkflow, { id });
     case "cancel":
-      return forge.mutate(api.forge.cancelWorkflow, { id });
+      return forge.mutate(api.forge.cancelWorkflow, { id, reason });
     case "terminate":
       return forge.mutate(api.forge.terminateWorkflow, { id, reason });
   }

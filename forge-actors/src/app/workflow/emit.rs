@@ -17,7 +17,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 
 /// Bytes of the idempotency key of an event.
-const ONCE_BYTES_MAX: usize = 512;
+pub(crate) const ONCE_BYTES_MAX: usize = 512;
 
 /// The kinds that emit events.
 #[diagnostic::on_unimplemented(
@@ -64,7 +64,7 @@ impl Emits for Workflow {
     fn emit(ctx: &Ctx<Self>, event: NewEvent) -> BoxFuture<'_, Result<bool>> {
         Box::pin(async move {
             let name = format!("emit {}", event.name);
-            Ok(ctx.step(&name, EmitEvent { event }).await?)
+            Ok(ctx.step(&name, InsertNewEvent { event }).await?)
         })
     }
 
@@ -191,12 +191,12 @@ where
     K: Kind,
     Mutation: CallableFrom<K>,
 {
-    Ok(ctx.call(EmitEvent { event }).await?)
+    Ok(ctx.call(InsertNewEvent { event }).await?)
 }
 
 /// Emits an event in a transaction of its own, for callers that have none.
-#[forge_app_macros::mutation(name = "forge.emitEvent", internal, input_max = "1MiB")]
-pub async fn emit_event(ctx: &MutationContext, event: NewEvent) -> Result<bool> {
+#[forge_app_macros::mutation(name = "forge.insertEvent", internal, input_max = "1MiB")]
+pub async fn insert_new_event(ctx: &MutationContext, event: NewEvent) -> Result<bool> {
     insert(ctx, &event).await
 }
 

@@ -30,7 +30,7 @@ use crate::kernel::ids::RunId;
 use crate::kernel::remedy;
 
 /// Bytes of an application's id of a run, as JSON.
-const KEY_BYTES_MAX: usize = 512;
+pub(crate) const KEY_BYTES_MAX: usize = 512;
 
 /// Which kind may be started from which: workflows, from whatever may write.
 #[diagnostic::on_unimplemented(
@@ -292,7 +292,7 @@ pub fn new_run<H: Handler>(message: &H) -> Result<NewRun> {
 /// # Errors
 /// `PAYLOAD_TOO_LARGE` when the arguments are larger than `input_max`; `CONFLICT` when this version of the
 /// workflow is deprecated.
-fn run_of(meta: &Meta, input: String) -> Result<NewRun> {
+pub(crate) fn run_of(meta: &Meta, input: String) -> Result<NewRun> {
     let bytes_max = meta.input_bytes_max;
     let name = meta.wire_name();
     if input.len() > bytes_max {
@@ -330,6 +330,23 @@ fn run_of(meta: &Meta, input: String) -> Result<NewRun> {
     })
 }
 
+impl MutationContext {
+    /// The run of a workflow with these arguments, a JSON object; of its newest version that is not
+    /// deprecated, where none is given.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when this binary has no such workflow or version, the version is deprecated, or the
+    /// arguments are none of the workflow; `PAYLOAD_TOO_LARGE` when they are larger than its `input_max`.
+    pub(crate) fn run_by_name(&self, name: &str, version: Option<u32>, args: &str) -> Result<NewRun> {
+        self.scope.shared.services.invoke.run_by_name(name, version, args)
+    }
+
+    /// Inserts a run in the transaction of this call, with the caller's identity.
+    pub(crate) async fn start_run(&self, run: &NewRun) -> Result<StartOutcome> {
+        insert(self, run).await
+    }
+}
+
 /// The payload of an event, as JSON.
 pub(super) fn payload_of<E: Event>(event: &E) -> Result<String> {
     let json = event.to_json_within(EVENT_BYTES_MAX)?;
@@ -359,12 +376,12 @@ where
             return Ok(outcome);
         }
     }
-    Ok(ctx.call(StartWorkflow { run }).await?)
+    Ok(ctx.call(InsertNewRun { run }).await?)
 }
 
 /// Starts a run in a transaction of its own, for callers that have none. The size of the arguments was
 /// checked against the workflow's own limit.
-#[forge_app_macros::mutation(name = "forge.startWorkflow", internal, input_max = "1GiB")]
-pub async fn start_workflow(ctx: &MutationContext, run: NewRun) -> Result<StartOutcome> {
+#[forge_app_macros::mutation(name = "forge.insertRun", internal, input_max = "1GiB")]
+pub async fn insert_new_run(ctx: &MutationContext, run: NewRun) -> Result<StartOutcome> {
     insert(ctx, &run).await
 }

@@ -31,6 +31,14 @@ pub struct RunChange<'a> {
     pub retention: Duration,
 }
 
+impl RunChange<'_> {
+    /// By whom, and why where that is known, as the failure of a run says it: `by ana: a mistake`.
+    fn origin(&self) -> String {
+        let because = self.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("by {}{because}", self.who)
+    }
+}
+
 /// The runs that an action has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangedRuns {
@@ -47,7 +55,7 @@ pub struct ChangedRuns {
 pub async fn apply(db: &Db, change: RunChange<'_>, ids: &[RunId]) -> Result<ChangedRuns, Fault> {
     let statement = match change.action {
         WorkflowAction::Terminate => return terminate(db, change, ids).await,
-        WorkflowAction::Cancel => include_str!("../sql/request_cancel.sql"),
+        WorkflowAction::Cancel => return cancel(db, change, ids).await,
         WorkflowAction::Pause => include_str!("../sql/pause_runs.sql"),
         WorkflowAction::Resume => include_str!("../sql/resume_runs.sql"),
         WorkflowAction::Retry => include_str!("../sql/retry_runs.sql"),
@@ -67,11 +75,16 @@ pub async fn apply(db: &Db, change: RunChange<'_>, ids: &[RunId]) -> Result<Chan
     Ok(ChangedRuns { ids: changed, wakes_claimers, wakes_routers: false })
 }
 
+async fn cancel(db: &Db, change: RunChange<'_>, ids: &[RunId]) -> Result<ChangedRuns, Fault> {
+    let request = sqlx::query_scalar(include_str!("../sql/request_cancel.sql"));
+    let asked: Vec<RunId> = request.bind(ids).bind(change.origin()).fetch_all(db).await?;
+    Ok(ChangedRuns { wakes_claimers: !asked.is_empty(), ids: asked, wakes_routers: false })
+}
+
 async fn terminate(db: &Db, change: RunChange<'_>, ids: &[RunId]) -> Result<ChangedRuns, Fault> {
-    let because = change.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let failure = JobFailure {
         code: TERMINATED.to_owned(),
-        message: format!("terminated by {}{because}", change.who),
+        message: format!("terminated {}", change.origin()),
         details: None,
         is_own: false,
     };

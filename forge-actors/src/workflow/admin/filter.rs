@@ -53,7 +53,7 @@ pub struct WorkflowFilter {
     pub text: Option<String>,
 }
 
-/// One attribute of the runs that are asked for.
+/// One attribute of a run.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkflowAttribute {
@@ -61,6 +61,13 @@ pub struct WorkflowAttribute {
     pub name: String,
     /// Its value as JSON, or a text: `7` is the number, `gold` and `"7"` are texts.
     pub value: String,
+}
+
+impl WorkflowAttribute {
+    /// Its value.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.value).unwrap_or_else(|_| Value::from(self.value.as_str()))
+    }
 }
 
 impl fmt::Display for WorkflowFilter {
@@ -120,12 +127,8 @@ impl WorkflowSearch {
             return Err(refused("the filter holds a NUL character, which no run has".to_owned()));
         }
         filter.text = filter.text.map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty());
-        let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-        let object: Map<String, Value> = filter
-            .attributes
-            .iter()
-            .map(|WorkflowAttribute { name, value: text }| (name.to_owned(), value(text)))
-            .collect();
+        let object: Map<String, Value> =
+            filter.attributes.iter().map(|wanted| (wanted.name.to_owned(), wanted.json())).collect();
         let wanted = |status: &WorkflowStatus| {
             (filter.statuses.is_empty() || filter.statuses.contains(status))
                 && filter.is_ended.is_none_or(|is_ended| is_ended == status.is_ended())

@@ -73,11 +73,18 @@ pub(super) async fn find_row(db: &Db, id: RunId) -> Result<Option<WorkflowRow>, 
 }
 
 /// The ids that an answer looks at: from `first` to before `end`.
-struct RunRange {
+pub(super) struct RunRange {
     first: RunId,
     end: RunId,
     /// Set when there are rows before `first` that may match.
     horizon: Option<RunId>,
+}
+
+impl RunRange {
+    /// The ids from `first` to `last`.
+    pub(super) fn through(first: RunId, last: RunId) -> Self {
+        Self { first, end: after(last), horizon: None }
+    }
 }
 
 async fn find_range(
@@ -92,7 +99,7 @@ async fn find_range(
     // A whole id is one row, wherever it is.
     let named = id.or_else(|| text.as_deref().and_then(|text| text.parse::<RunId>().ok()));
     if let Some(id) = named {
-        return Ok(RunRange { first: id, end: after(id).min(end), horizon: None });
+        return Ok(RunRange { end: after(id).min(end), ..RunRange::through(id, id) });
     }
     // Ids have the time of their start, by the clock of a node.
     if let Some(until) = started_before {
@@ -112,7 +119,7 @@ async fn find_range(
     Ok(RunRange { first: horizon.unwrap_or(from), end, horizon })
 }
 
-async fn list_range(
+pub(super) async fn list_range(
     db: &Db,
     search: &WorkflowSearch,
     sources: &RunSources,

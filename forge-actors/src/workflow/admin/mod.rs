@@ -13,10 +13,12 @@ mod history;
 mod list;
 mod matches;
 mod missing;
+mod prefix;
 mod rewind;
 mod rows;
 mod status;
 mod totals;
+mod waiting;
 
 pub use action::WorkflowAction;
 pub(super) use apply::TERMINATED;
@@ -27,6 +29,7 @@ pub use find::{WorkflowSteps, find, find_step, list_steps};
 pub use history::{HistoryRun, HistoryStep, WorkflowHistoryPart, history_part};
 pub use list::{WorkflowPage, WorkflowVersion, list};
 pub use matches::{WorkflowMatches, count_matches};
+pub use prefix::{NoPrefix, RunPrefix, find_by_prefix};
 pub use rewind::{ForkedRun, fork, retry_from};
 pub(super) use rows::status as status_of;
 pub use rows::{
@@ -35,3 +38,4 @@ pub use rows::{
 };
 pub use status::WorkflowStatus;
 pub use totals::{WorkflowStatusCount, WorkflowTotals, WorkflowVersionCount, totals};
+pub use waiting::count_waiting;

@@ -1,5 +1,6 @@
 -- Called by workflow/store: $1 lease, $2 run, $3 claim, $4 how it will end, $5 why. Written before the first
--- compensation. Primary keys. Locks the row of the lease for key share.
+-- compensation. Who has asked for a cancellation, and why, is added to its message. Primary keys. Locks the row of
+-- the lease for key share.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -7,6 +8,11 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 )
 UPDATE forge_workflow_runs
-SET ending = $4::forge_workflow_status, error = $5::json, request = NULL
+SET ending = $4::forge_workflow_status, request = NULL,
+    error = CASE
+        WHEN $4 = 'cancelled' AND cancel_reason IS NOT NULL
+            THEN jsonb_set($5::jsonb, '{message}', to_jsonb(concat_ws(' ', $5::jsonb ->> 'message', cancel_reason)))::json
+        ELSE $5::json
+    END
 WHERE id = $2 AND claim = $3 AND owner_id = (SELECT id FROM owner)
 RETURNING id

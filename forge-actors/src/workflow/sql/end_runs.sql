@@ -2,9 +2,9 @@
 -- nothing else, then an array for each column: run, claim, status, output, error, steps, bytes of the journal, and
 -- how the row of the run says that it ends. Moves runs to the history, and writes an event for those that others
 -- wait for. A run of which a person has asked to be cancelled does not complete, and none ends otherwise than its
--- row says. Locks the row of the lease for key share, and the runs in the order of their ids. Runs without a row
--- in the answer were not ended. Primary key, as in sql/record_steps.sql; a run finds its place in the arrays
--- without a join, whose plan could read all runs.
+-- row says. Who has asked for a cancellation, and why, is added to its message. Locks the row of the lease for key
+-- share, and the runs in the order of their ids. Runs without a row in the answer were not ended. Primary key, as
+-- in sql/record_steps.sql; a run finds its place in the arrays without a join, whose plan could read all runs.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners
@@ -34,7 +34,13 @@ WITH owner AS MATERIALIZED (
         created_at, begun_at, expires_at, deadline_at, parent_id, parent_position, followed, attributes, published, steps,
         journal_bytes, continues)
     SELECT id, workflow, version, key, ($5::text[])[place]::forge_workflow_status, claim,
-           coalesce(($7::text[])[place]::json, error), ($6::text[])[place]::json, input, identity, trace, created_at, begun_at,
+           coalesce(CASE
+                        WHEN ($5::text[])[place] = 'cancelled' AND cancel_reason IS NOT NULL THEN jsonb_set(
+                            ($7::text[])[place]::jsonb, '{message}',
+                            to_jsonb(concat_ws(' ', ($7::text[])[place]::jsonb ->> 'message', cancel_reason))
+                        )::json
+                        ELSE ($7::text[])[place]::json
+                    END, error), ($6::text[])[place]::json, input, identity, trace, created_at, begun_at,
            clock_timestamp() + make_interval(secs => coalesce(retain_secs, $2)), deadline_at, parent_id, parent_position,
            followed, attributes, published, ($8::int4[])[place], ($9::int8[])[place], continues
     FROM ended

@@ -1,6 +1,6 @@
--- Called by workflow/insert and by workflow/admin/apply.rs: $1 runs. Asks runs to be cancelled. Their owners,
--- or the nodes that claim them next, compensate what has completed. Locks the runs in the order of their ids.
--- A run that is compensated already, or was asked before, is not changed and not in the answer.
+-- Called by workflow/insert and by workflow/admin/apply.rs: $1 runs, $2 by whom and why, or null. Asks runs to be
+-- cancelled. Their owners, or the nodes that claim them next, compensate what has completed. Locks the runs in the
+-- order of their ids. A run that is compensated already, or was asked before, is not changed and not in the answer.
 WITH wanted AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_runs
@@ -9,7 +9,7 @@ WITH wanted AS MATERIALIZED (
     FOR NO KEY UPDATE
 )
 UPDATE forge_workflow_runs run
-SET request = 'cancel',
+SET request = 'cancel', cancel_reason = $2,
     status = CASE WHEN run.status IN ('waiting', 'paused', 'diverged') THEN 'ready'::forge_workflow_status
                   ELSE run.status END,
     due_at = CASE WHEN run.owner_id IS NULL THEN clock_timestamp() ELSE run.due_at END,
