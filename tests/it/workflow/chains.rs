@@ -111,7 +111,7 @@ async fn children_of_a_run_that_goes_on_end_with_the_new_one() {
     let next: RunId = stage.value(&format!("{of} 'chains.guardian'")).await;
     let child: RunId = stage.value(&format!("{of} 'chains.collector'")).await;
     stage.has_status(child, "waiting").await;
-    stage.call_in(None, CancelWorkflow { id: next }).await.unwrap();
+    stage.call_in(None, CancelWorkflow { id: next, reason: None }).await.unwrap();
     assert_eq!(stage.ended(next).await.status, "cancelled");
     assert_eq!(stage.ended(child).await.status, "cancelled");
     stage.close().await;

@@ -39,7 +39,7 @@ async fn a_run_is_compensated_after_its_children_have_ended() {
     })
     .await;
     stage.has_status(run, "waiting").await;
-    stage.call_in(None, CancelWorkflow { id: run }).await.unwrap();
+    stage.call_in(None, CancelWorkflow { id: run, reason: None }).await.unwrap();
     assert_eq!(stage.ended(run).await.status, "cancelled");
     let expected =
         ["parent works", "child works", "child works", "child undone", "child undone", "parent undone"];

@@ -77,7 +77,7 @@ async fn a_run_that_was_paused_for_its_crashes_can_be_cancelled() {
     let stage = Stage::open().await;
     let run = unreadable(&stage).await;
     stage.execute("UPDATE forge_workflow_steps SET error = NULL").await;
-    stage.call_in(None, CancelWorkflow { id: run }).await.unwrap();
+    stage.call_in(None, CancelWorkflow { id: run, reason: None }).await.unwrap();
     let ended = stage.ended(run).await;
     assert_eq!((ended.status.as_str(), ended.code()), ("cancelled", "CANCELLED"));
     assert_eq!(stage.log(run).await, ["bed", "undone"]);
