@@ -9,6 +9,7 @@
 //! - A row whose step has ended meanwhile is not shown: the journal says so first.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::rows::HeldAttempt;
 use super::shared::WorkflowShared;
@@ -18,7 +19,7 @@ use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::secs;
 
 /// An attempt that has been executing for this long is shown.
-const SHOWN_AFTER: std::time::Duration = secs(1);
+const SHOWN_AFTER: Duration = secs(1);
 /// Attempts of one node that are shown, the longest ones; others are not.
 const SHOWN_MAX: usize = 1_000;
 

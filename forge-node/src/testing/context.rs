@@ -156,7 +156,7 @@ impl TestContext {
     /// # #[forge::job] pub async fn render(_ctx: &JobContext, pages: u32) -> Result<u32> { Ok(pages) }
     /// # #[forge::workflow]
     /// # pub async fn publish(ctx: &WorkflowContext) -> Result<u32> {
-    /// #     ctx.run_job(Render { pages: 7 }).await
+    /// #     Ok(ctx.run_job(Render { pages: 7 }).await?)
     /// # }
     /// # async fn example(cx: TestContext) -> TestResult {
     /// let run = cx.start(Publish {}).await?;
