@@ -37,7 +37,8 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
     let children = children(detail);
     let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).collect();
     let cause = detail.cause.as_ref().map(|cause| format!("{}: {}", cause.code, cause.message));
-    let shown: [(&str, Option<Text>); 24] = [
+    let crashes = (detail.crashes > 0).then(|| format!("{} without a step having ended", detail.crashes));
+    let shown: [(&str, Option<Text>); 25] = [
         ("run", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, status, palette))),
         ("workflow", facts::value(&format!("{}, version {}", row.workflow, row.version))),
@@ -51,6 +52,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("node", text(row.node.as_ref())),
         ("asked to", row.request.map(|request| request.as_str().into())),
         ("due", facts::time(row.due_at)),
+        ("crashes", text(crashes.as_ref())),
         ("must end", facts::time(detail.deadline_at.filter(|_| row.finished_at.is_none()))),
         ("finished", facts::time(row.finished_at)),
         ("parent", text(parent.as_ref())),
@@ -71,8 +73,8 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
 
 fn children(detail: &WorkflowDetail) -> Option<String> {
     let line = |child: &forge_actors::workflow::admin::WorkflowChild| {
-        let position = child.position.as_deref().unwrap_or("?");
-        format!("{} {} {} at {position}", child.id, child.workflow, child.status.as_str())
+        let place = child.position.as_ref().map(|position| format!(" at {position}")).unwrap_or_default();
+        format!("{} {} {}{place}", child.id, child.workflow, child.status.as_str())
     };
     let mut lines: Vec<String> = detail.children.iter().map(line).collect();
     if detail.has_more_children {

@@ -107,6 +107,8 @@ pub struct WorkflowDetail {
     pub cause: Option<WorkflowFailure>,
     /// Of a run that has diverged at a step: how its code differs from its journal there.
     pub divergence: Option<WorkflowDivergence>,
+    /// Its last activations that have ended without a step having ended: its node was lost, or they failed.
+    pub crashes: u32,
     /// When its time limit passes.
     pub deadline_at: Option<Timestamp>,
     /// Until when it is kept; `None` for one that has not ended.
@@ -359,6 +361,7 @@ impl FromRow<'_, PgRow> for WorkflowDetail {
             ending: ending.and_then(WorkflowStatus::parse),
             cause: failure_in(row, "cause_code", "cause_message")?,
             divergence: divergence(row)?,
+            crashes: row.try_get::<i32, _>("crashes")?.unsigned_abs(),
             deadline_at: row.try_get("deadline_at")?,
             expires_at: row.try_get("expires_at")?,
             journal_bytes: i32::try_from(journal_bytes).unwrap_or(i32::MAX),

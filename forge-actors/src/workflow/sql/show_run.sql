@@ -7,13 +7,15 @@ WITH run AS (
            ending::text AS ending, error, request::text AS request, owner_id, steps, journal_bytes, due_at,
            created_at, begun_at, NULL::timestamptz AS finished_at, NULL::timestamptz AS expires_at, deadline_at,
            parent_id, parent_position, parent_policy::text AS parent_policy, input, NULL::json AS output, identity,
-           trace, attributes, published, continues
+           trace, attributes, published, continues,
+           CASE WHEN EXISTS (SELECT FROM forge_workflow_steps WHERE run_id = $1 AND finished_at > crashed_at) THEN 0
+                ELSE crashes END AS crashes
     FROM forge_workflow_runs
     WHERE id = $1
     UNION ALL
     SELECT id, workflow, version, key, status::text, NULL, error, NULL, NULL, steps, journal_bytes, NULL,
            created_at, begun_at, finished_at, expires_at, deadline_at, parent_id, parent_position, NULL, input,
-           output, identity, trace, attributes, published, continues
+           output, identity, trace, attributes, published, continues, 0
     FROM forge_workflow_history
     WHERE id = $1
 )
@@ -22,7 +24,8 @@ SELECT run.id, run.workflow, run.version, run.key, run.status, run.ending, run.e
        run.error -> 'cause' ->> 'message' AS cause_message, divergence ->> 'position' AS divergence_position,
        divergence ->> 'expected' AS divergence_expected, divergence ->> 'found' AS divergence_found, run.request,
        owner.node_name AS node, owner.node_id, run.steps, run.journal_bytes,
-       nullif(run.due_at, 'infinity') AS due_at, run.created_at, run.begun_at, run.finished_at, run.expires_at, run.deadline_at, run.parent_id, run.parent_position, run.parent_policy,
+       nullif(run.due_at, 'infinity') AS due_at, run.created_at, run.begun_at, run.finished_at, run.expires_at,
+       run.deadline_at, run.crashes, run.parent_id, run.parent_position, run.parent_policy,
        run.input::text AS input, run.output::text AS output, run.identity ->> 'subject' AS subject,
        run.identity ->> 'tenant' AS tenant, run.trace, run.attributes::text AS attributes,
        run.published::text AS published, run.continues,
