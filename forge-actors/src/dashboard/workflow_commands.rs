@@ -140,8 +140,8 @@ pub async fn skip_failed_compensation(
 /// Starts a new run of the same workflow with a copy of the journal of another one, of `version` where it is
 /// given. `fromStep`, a position or a name, and the steps that ended after it are executed by the new run;
 /// without it, it goes on behind the last step that has succeeded. The new run has no id of the application,
-/// and the attribute `forkedFrom`. Where it does not succeed it takes back the steps that were copied too, so a
-/// run that has not ended is better terminated, which takes nothing back, than left to go on beside it.
+/// and the attribute `forkedFrom`. Where it does not succeed it takes back the steps that were copied too, so
+/// a run that has not ended is better terminated, which takes nothing back, than left to go on beside it.
 #[forge_app_macros::mutation(name = "forge.forkWorkflow", role = "admin", timeout = "60s")]
 pub async fn fork_workflow(
     ctx: &MutationContext,
@@ -169,8 +169,8 @@ pub async fn fork_workflow(
     let message = match forked.is_live {
         false => format!("the new run goes on behind {} steps of {id}", forked.steps),
         true => format!(
-            "the new run goes on behind {} steps of {id}, which has not ended: each of the two takes them back \
-             when it does not succeed",
+            "the new run goes on behind {} steps of {id}, which has not ended: each of the two takes them \
+             back when it does not succeed",
             forked.steps
         ),
     };

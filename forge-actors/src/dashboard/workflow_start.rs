@@ -1,5 +1,5 @@
-//! `forge.startableWorkflows`, `forge.startWorkflow`, `forge.emitEvent`: what an administrator begins in place
-//! of the application. Runs and events are bounded as those of `ctx.start(..)` and `ctx.emit(..)` are.
+//! `forge.startableWorkflows`, `forge.startWorkflow`, `forge.emitEvent`: what an administrator begins in
+//! place of the application. Runs and events are bounded as those of `ctx.start(..)` and `ctx.emit(..)` are.
 
 use serde_json::{Map, Value};
 
@@ -56,6 +56,7 @@ pub async fn list_startable_workflows(ctx: &QueryContext) -> Result<Vec<Startabl
 /// run. The run begins after `afterMs`. What the binary of the answering node has no code for, or does not
 /// fit the workflow, is refused with `BAD_REQUEST`.
 #[forge_app_macros::mutation(name = "forge.startWorkflow", role = "admin", input_max = "64MiB")]
+#[allow(clippy::too_many_arguments, reason = "callers name each of them")]
 pub async fn start_workflow(
     ctx: &MutationContext,
     workflow: String,
