@@ -58,9 +58,9 @@ pub async fn signal_workflow(
 }
 
 /// Asks a run to take back what it has completed, and to end; its error says then by whom and why. Its
-/// children that end with it are asked too when it has ended. Only code that fits the journal of a run knows
-/// what to take back: one that has diverged is tried once more, and stays parked with this request where its
-/// code still does not fit.
+/// children that end with it are asked first, and it is compensated when they have ended. Only code that fits
+/// the journal of a run knows what to take back: one that has diverged is tried once more, and stays parked
+/// with this request where its code still does not fit.
 #[forge_app_macros::mutation(name = "forge.cancelWorkflow", role = "admin")]
 pub async fn cancel_workflow(
     ctx: &MutationContext,
@@ -166,7 +166,7 @@ pub async fn fork_workflow(
     let forked = admin::fork(ctx.db(), id, from, version).await?;
     ctx.wake_workers(WORKFLOWS_TOPIC);
     let run = ChangedRuns::expect(ctx.db(), forked.id).await?;
-    let message = match forked.is_live {
+    let message = match forked.source_is_live {
         false => format!("the new run goes on behind {} steps of {id}", forked.steps),
         true => format!(
             "the new run goes on behind {} steps of {id}, which has not ended: each of the two takes them \
@@ -246,7 +246,8 @@ pub(super) fn check_event_name(name: &str, of: &str) -> Result<()> {
 pub(super) fn check_payload(payload: &str, of: &str) -> Result<()> {
     let refused = |text: String| Fault::new(Code::BadRequest, text);
     if payload.len() > EVENT_BYTES_MAX {
-        return Err(refused(format!("the payload of {of} has at most {EVENT_BYTES_MAX} bytes")));
+        let text = format!("the payload of {of} has at most {EVENT_BYTES_MAX} bytes");
+        return Err(Fault::new(Code::PayloadTooLarge, text));
     }
     serde_json::from_str::<serde::de::IgnoredAny>(payload)
         .map_err(|error| refused(format!("the payload is no JSON: {error}")))?;

@@ -70,7 +70,7 @@ pub async fn start_workflow(
 ) -> Result<StartedWorkflow> {
     let because = because(reason.as_deref())?;
     let mut run = ctx.run_by_name(&workflow, version, &args)?;
-    run.key = key.map(|key| checked_key(&key, "id of a run", KEY_BYTES_MAX)).transpose()?;
+    run.key = key.map(|key| checked_key(&key, "key of a run", KEY_BYTES_MAX)).transpose()?;
     run.on_conflict = checked_rule(on_conflict, run.key.is_some())?;
     let delay = after_ms.map(delay_of).transpose()?.unwrap_or_default();
     run.after_secs = delay.min(WAIT_MAX).as_secs_f64();
@@ -82,7 +82,7 @@ pub async fn start_workflow(
     let row = ChangedRuns::expect(ctx.db(), outcome.run()).await?;
     let message = match outcome {
         StartOutcome::Existing(_) => {
-            format!("the id names this run already, which is {}: nothing was started", row.status.as_str())
+            format!("the key names this run already, which is {}: nothing was started", row.status.as_str())
         }
         StartOutcome::New(_) if delay.is_zero() => "the run is started".to_owned(),
         StartOutcome::New(_) => format!("the run is started, and begins in {}", format_duration(delay)),
@@ -151,7 +151,10 @@ fn checked_key(key: &str, what: &str, bytes_max: usize) -> Result<String> {
 /// What happens when the id names a run; that needs an id.
 fn checked_rule(rule: Option<IdConflict>, has_key: bool) -> Result<IdConflict> {
     if rule.is_some() && !has_key {
-        return Err(Fault::new(Code::BadRequest, "`onConflict` is about the id, and there is no `key`"));
+        return Err(Fault::new(
+            Code::BadRequest,
+            "`onConflict` says what happens when the `key` names a run, and there is no `key`",
+        ));
     }
     Ok(rule.unwrap_or_default())
 }

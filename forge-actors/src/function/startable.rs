@@ -1,4 +1,4 @@
-//! Workflows by name, as an operator starts them: with arguments that nobody has compiled.
+//! Workflows by name, as an operator starts them: with arguments that arrive as JSON text.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,8 @@ fn find(catalog: &Catalog, name: &str, version: Option<u32>) -> Result<&'static 
     let startable: Vec<u32> =
         versions.iter().filter(|(_, known)| !meta_of(known).deprecated).map(|(found, _)| *found).collect();
     let Some(wanted) = version.or(startable.last().copied()) else {
-        return Err(refused(format!("all versions of `{name}` are deprecated: none can be started")));
+        let text = format!("all versions of `{name}` are deprecated: none can be started");
+        return Err(Fault::new(Code::Conflict, text));
     };
     let Some((_, known)) = versions.iter().find(|(found, _)| *found == wanted) else {
         let linked = listed(versions.iter().map(|(found, _)| *found));
@@ -95,6 +96,7 @@ fn find(catalog: &Catalog, name: &str, version: Option<u32>) -> Result<&'static 
     };
     if !startable.contains(&wanted) {
         let others = listed(startable.into_iter());
+        let refused = |text: String| Fault::new(Code::Conflict, text);
         let text = format!(
             "version {wanted} of `{name}` is deprecated: it only goes on with runs that exist; versions that \
              can be started: {others}"
@@ -120,7 +122,7 @@ fn unknown(catalog: &Catalog, name: &str) -> String {
     format!("the binary of this node has no workflow `{shown}`{meant}")
 }
 
-/// The arguments are none of the workflow.
+/// The arguments do not fit the workflow.
 fn misfit(run: &NewRun, fault: &Fault) -> Fault {
     let fields = fault.details().and_then(|details| details["fields"].as_array());
     let text = |field: &serde_json::Value, key: &str| field[key].as_str().unwrap_or_default().to_owned();

@@ -58,7 +58,7 @@ impl Activation {
                 self.is_crash = !fault.code().is_outage();
                 let error = error_chain(&fault);
                 let (run, handler) = (claimed.id, &claimed.workflow);
-                tracing::warn!(%run, handler, error, "activation failed; the run is claimed again");
+                tracing::warn!(%run, handler, error, "activation failed; the run is given back");
             }
         }
     }
@@ -133,7 +133,7 @@ async fn leave(
     answers_request: bool,
 ) {
     pause_point(Step::WorkflowLeaving, &claimed.workflow).await;
-    // What came after the waits have looked last makes the run due at once: no count of wakes is this one.
+    // What came after the waits have looked last makes the run due at once: -1 equals no count of wakes.
     let seen = |entry: &ActiveEntry| if entry.run.has_missed() { -1 } else { entry.wakes };
     let wakes = shared.active.get(&claimed.id).map_or(claimed.wakes, |entry| seen(&entry));
     let row = Leave {
@@ -430,7 +430,7 @@ impl ActiveActivation {
         progress: &RunProgress,
     ) -> Result<bool, Fault> {
         if status != EndStatus::Completed {
-            let _has_open = self.cancel_children().await?;
+            let _has_live = self.cancel_children().await?;
         }
         self.abandon_open_steps().await?;
         pause_point(Step::WorkflowLeaving, &self.claimed.workflow).await;
@@ -530,9 +530,11 @@ async fn lost(mut stop: watch::Receiver<Option<StopReason>>) {
     }
 }
 
-/// Waits until the lease is lost or the node stops.
+/// Waits until the lease is lost, the journal is not what the activation believes, or the node stops.
 async fn lost_or_drained(mut stop: watch::Receiver<Option<StopReason>>) {
-    let is_end = |stop: &Option<StopReason>| matches!(stop, Some(StopReason::Lost | StopReason::Drain));
+    let is_end = |stop: &Option<StopReason>| {
+        matches!(stop, Some(StopReason::Lost | StopReason::Outdated | StopReason::Drain))
+    };
     if stop.wait_for(is_end).await.is_err() {
         std::future::pending().await
     }

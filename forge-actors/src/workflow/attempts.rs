@@ -46,11 +46,8 @@ impl ShownAttempts {
         let attempts = under_way(shared);
         let keys: BTreeSet<AttemptKey> = attempts.iter().map(key).collect();
         let last = self.written.try_take().filter(|last| last.lease == lease);
-        let is_same = match &last {
-            Some(last) => last.keys == keys,
-            // A new lease has no rows yet.
-            None => keys.is_empty(),
-        };
+        // Without a last write, or after one that has failed, it is not known what the table has.
+        let is_same = last.is_some_and(|last| last.keys == keys);
         let is_written = is_same || write(shared, lease, &attempts).await;
         if is_written {
             self.written.put(|written| *written = Some(WrittenAttempts { lease, keys }));
@@ -68,7 +65,7 @@ fn under_way(shared: &WorkflowShared) -> Vec<HeldAttempt> {
     let mut attempts: Vec<HeldAttempt> = Vec::new();
     for entry in &shared.active {
         let (run, claim) = (*entry.key(), entry.claim);
-        let steps = entry.run.under_way(SHOWN_AFTER).into_iter();
+        let steps = entry.run.attempts.under_way(SHOWN_AFTER).into_iter();
         attempts.extend(steps.map(|step| HeldAttempt { run, claim, step }));
     }
     if attempts.len() > SHOWN_MAX {

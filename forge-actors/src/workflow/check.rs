@@ -100,7 +100,7 @@ impl WorkflowCheck {
 }
 
 /// Compares the code that `functions` has with the runs of the database that have not ended: all of them, or
-/// the newest ones up to `limit`, page by page. Runs that are started meanwhile are not among them.
+/// the newest ones up to `limit`, page by page. Runs that are started after the first page are not compared.
 /// `on_progress` is called after each page.
 ///
 /// # Errors

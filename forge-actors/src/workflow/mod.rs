@@ -8,6 +8,7 @@
 //! | `running` | the function, or a compensation, can only wait | `waiting` |
 //! | `running` | the same, and something has come or was asked meanwhile | `ready` |
 //! | `running` | the node stops, has lost its lease, or reads the journal anew | `ready` |
+//! | `running` | the activation failed | `ready` |
 //! | `ready`, `waiting` | a person pauses the run | `paused` |
 //! | `running` | the same; the steps under way end first | `paused` |
 //! | `running` | too many activations have ended without progress | `paused` |
@@ -62,8 +63,8 @@
 //!   committed, a run looks for events that came before. So one of the two sees the other, without a lock.
 //! - An event is consumed by the journal row that names it (`event_id`), in the write that completes the
 //!   wait. A run that goes on as a new one remembers the last events that were consumed (`consumed`,
-//!   `events_from`). Only the owner writes the journal, so whether a wait has got its event or its timeout is
-//!   decided once.
+//!   `events_from`). While a run is held, its owner alone writes its journal, so whether a wait has got its
+//!   event or its timeout is decided once.
 //!
 //! Determinism
 //! - Steps are identified by their position: their number in the code, counted per branch of `parallel`,
@@ -108,7 +109,7 @@
 //!   ├ router       wakes runs for which events have come
 //!   ├ rescuer      takes over the runs of lost nodes
 //!   ├ run_counter  counts runs for metrics, while this node leads `workflows`
-//!   ├ run_expiry   deletes old runs and events, while this node leads `workflows`
+//!   ├ run_expiry   deletes old runs, events and attempts, while this node leads `workflows`
 //!   └ claimer      claims runs that are due, starts their actors
 //! ```
 

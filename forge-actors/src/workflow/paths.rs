@@ -24,5 +24,5 @@ pub static ROUTER: ActorPath = WORKFLOWS.child("router");
 pub static RESCUER: ActorPath = WORKFLOWS.child("rescuer");
 /// Counts runs for metrics.
 pub static COUNTER: ActorPath = WORKFLOWS.child("run_counter");
-/// Deletes old runs and events.
+/// Deletes old runs, events and attempts.
 pub static EXPIRY: ActorPath = WORKFLOWS.child("run_expiry");

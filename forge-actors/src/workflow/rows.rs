@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::app::workflow_run::run::StepUnderWay;
+use crate::app::workflow_run::attempts::StepUnderWay;
 use crate::app::workflow_run::store::StepRow;
 use crate::kernel::ids::RunId;
 use crate::kernel::time::Timestamp;

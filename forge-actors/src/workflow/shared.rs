@@ -141,10 +141,10 @@ impl WorkflowShared {
         self.hints.publish(Hint::of_commit(receipt, queues));
     }
 
-    /// A run that has left is due at this moment of the database's clock, which was `now` at its claim: the
-    /// claimer looks then, without a poll.
+    /// A run that has left is due at this moment of the database's clock, which was `claimed_at` at its
+    /// claim: the claimer looks then, without a poll.
     pub(super) fn due_soon(&self, due_at: Timestamp, claimed_at: Timestamp) {
-        // Later than it is by the time of the activation: a claim that comes too early finds nothing.
+        // This is late by the duration of the activation; a claim that comes too early would find nothing.
         let wait = (due_at - claimed_at).to_std().unwrap_or_default();
         if wait > self.config.poll_interval {
             return;

@@ -16,7 +16,7 @@ pub const WORKFLOWS_DIVERGED_TOTAL: &str = "forge_workflows_diverged_total";
 /// Counter: compensations that have failed after all attempts, by `workflow`.
 pub const WORKFLOW_COMPENSATIONS_FAILED_TOTAL: &str = "forge_workflow_compensations_failed_total";
 /// Counter: runs that this node has paused, because their activations ended without progress again and again.
-pub const WORKFLOWS_CRASHED_TOTAL: &str = "forge_workflows_crashed_total";
+pub const WORKFLOW_RUNS_PAUSED_TOTAL: &str = "forge_workflow_runs_paused_total";
 /// Histogram, seconds: from the moment at which a run became due (it was started, woken, its time came, its
 /// node was lost) to its claim, by `workflow`.
 pub const WORKFLOW_CLAIM_DELAY_SECONDS: &str = "forge_workflow_claim_delay_seconds";
@@ -52,7 +52,7 @@ pub(super) fn released(runs: &[ReleasedRun]) {
     for ReleasedRun { id, workflow, crashes, is_paused } in runs.iter().filter(|run| run.crashes > 1) {
         let (run, handler) = (id, workflow);
         if *is_paused {
-            metrics::counter!(WORKFLOWS_CRASHED_TOTAL).increment(1);
+            metrics::counter!(WORKFLOW_RUNS_PAUSED_TOTAL).increment(1);
             tracing::error!(%run, handler, crashes, "a run was paused: its activations end without progress");
         } else {
             tracing::warn!(%run, handler, crashes, "an activation of a run has ended without progress again");

@@ -329,8 +329,9 @@ impl WorkflowStore {
         runs: &[(RunId, i32)],
     ) -> Result<Vec<ReleasedRun>, Fault> {
         let text = format!(
-            "the run was claimed {CRASHES_MAX} times without one of its steps having ended: each time its \
-             node was lost, or the activation failed; resume it to try again, or terminate it"
+            "{CRASHES_MAX} activations of the run have ended before it could leave, and none of its steps \
+             has ended meanwhile: its node was lost, or they failed; resume it to try again, or cancel or \
+             terminate it"
         );
         let rows = sqlx::query(include_str!("sql/release_runs.sql"))
             .bind(limit)

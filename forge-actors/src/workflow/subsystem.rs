@@ -33,7 +33,7 @@ impl Subsystem for WorkflowSubsystem {
         ActorNote::new(&ROUTER, "wakes runs for which events have come"),
         ActorNote::new(&RESCUER, "takes over the runs of lost nodes"),
         ActorNote::new(&COUNTER, "counts runs that have not ended, while this node leads `workflows`"),
-        ActorNote::new(&EXPIRY, "deletes old runs and events, while this node leads `workflows`"),
+        ActorNote::new(&EXPIRY, "deletes old runs, events and attempts, while this node leads `workflows`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<WorkflowConfig>()];
 

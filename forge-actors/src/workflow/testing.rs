@@ -51,7 +51,8 @@ impl Workflows {
             let (position, name): (Option<String>, Option<String>) =
                 (row.try_get("position")?, row.try_get("name")?);
             let active = self.shared.active.get(&run);
-            let under_way = active.and_then(|entry| entry.run.under_way(Duration::ZERO).into_iter().next());
+            let under_way =
+                active.and_then(|entry| entry.run.attempts.under_way(Duration::ZERO).into_iter().next());
             let step = match (under_way, position.zip(name)) {
                 (Some(step), _) => format!(", step {} `{}` is under way", step.position, step.name),
                 (None, Some((position, name))) => format!(", its last step is {position} `{name}`"),

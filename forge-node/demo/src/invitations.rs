@@ -387,9 +387,7 @@ mod tests {
 
     /// Lets the workflow have the mail sent, and wait for its answer.
     async fn deliver(cx: &TestContext, recipient: &TestUser) -> TestResult<InvitationId> {
-        cx.run_workflows().await?;
-        cx.run_jobs().await?;
-        cx.run_workflows().await?;
+        cx.settle().await?;
         Ok(recipient.call(Received {}).await?.first().ok_or("no invitation is received")?.id)
     }
 

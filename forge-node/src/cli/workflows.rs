@@ -228,11 +228,11 @@ pub struct StartFlags {
     /// The version of the code [default: the newest one that is not deprecated].
     #[arg(long, value_name = "N")]
     pub version: Option<u32>,
-    /// The id that makes the start idempotent, as JSON: that of the application's `.id(..)`.
+    /// The key that makes the start idempotent, as JSON: what the application gives with `.id(..)`.
     #[arg(long, value_name = "JSON")]
-    pub id: Option<String>,
-    /// What happens when the id names a run: return, return-running, fail, replace [default: return].
-    #[arg(long, value_name = "RULE", value_parser = rule, requires = "id")]
+    pub key: Option<String>,
+    /// What happens when the key names a run: return, return-running, fail, replace [default: return].
+    #[arg(long, value_name = "RULE", value_parser = rule, requires = "key")]
     pub on_conflict: Option<IdConflict>,
     /// How long after its start the run begins, for example 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -259,8 +259,8 @@ pub struct EmitFlags {
     /// Its key, as JSON: 7, '"user-7"'; null for an event without one.
     #[arg(value_name = "KEY")]
     pub key: String,
-    /// What it says.
-    #[arg(default_value = "{}", value_name = "JSON")]
+    /// The whole event as JSON, the field of its key included.
+    #[arg(value_name = "JSON")]
     pub payload: String,
     /// Of all events of this name and key with the same idempotency key, the first one counts.
     #[arg(long, value_name = "KEY")]

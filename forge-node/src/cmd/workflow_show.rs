@@ -32,12 +32,14 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
     let error = row.error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
     let parent = row.parent.map(|parent| {
         let policy = if detail.ends_with_parent { ", is cancelled with it" } else { "" };
-        format!("{parent} at {}{policy}", detail.parent_position.as_deref().unwrap_or("?"))
+        let place = detail.parent_position.as_ref().map(|position| format!(" at {position}"));
+        format!("{parent}{}{policy}", place.unwrap_or_default())
     });
     let children = children(detail);
     let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).collect();
     let cause = detail.cause.as_ref().map(|cause| format!("{}: {}", cause.code, cause.message));
-    let crashes = (detail.crashes > 0).then(|| format!("{} without a step having ended", detail.crashes));
+    let crashes = (detail.crashes > 0)
+        .then(|| format!("in its last {} activations, which ended before it had left", detail.crashes));
     let shown: [(&str, Option<Text>); 25] = [
         ("run", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, status, palette))),
@@ -52,7 +54,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("node", text(row.node.as_ref())),
         ("asked to", row.request.map(|request| request.as_str().into())),
         ("due", facts::time(row.due_at)),
-        ("crashes", text(crashes.as_ref())),
+        ("no progress", text(crashes.as_ref())),
         ("must end", facts::time(detail.deadline_at.filter(|_| row.finished_at.is_none()))),
         ("finished", facts::time(row.finished_at)),
         ("parent", text(parent.as_ref())),

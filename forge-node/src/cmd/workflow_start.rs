@@ -27,7 +27,7 @@ pub(super) async fn start(flags: &StartFlags, context: CommandContext<'_>) -> Re
         "workflow": workflow,
         "args": args,
         "version": flags.version,
-        "key": flags.id.as_deref().map(|id| checked_json(id, "id")).transpose()?,
+        "key": flags.key.as_deref().map(|key| checked_json(key, "key")).transpose()?,
         "onConflict": flags.on_conflict,
         "afterMs": flags.after.map(Int53::millis),
         "attributes": flags.attributes,

@@ -127,10 +127,8 @@ impl RunWait<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(report) => report,
             };
-            let since = *since.get_or_insert_with(|| {
-                context.progress(&format!("{}; asking again", report.message));
-                Instant::now()
-            });
+            let is_first = since.is_none();
+            let since = *since.get_or_insert_with(Instant::now);
             let is_outage = matches!(
                 &*report.code,
                 "node-unreachable" | "node-timeout" | "not-a-node" | "UNAVAILABLE" | "OVERLOADED" | "TIMEOUT"
@@ -138,6 +136,9 @@ impl RunWait<'_> {
             let is_over = self.deadline.is_some_and(|(deadline, _)| deadline <= Instant::now());
             if !is_outage || is_over || since.elapsed() > OUTAGE_MAX {
                 return Err(report);
+            }
+            if is_first {
+                context.progress(&format!("{}; asking again", report.message));
             }
             tokio::time::sleep(LOOK_INTERVAL_MAX).await;
         }

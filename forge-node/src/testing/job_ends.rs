@@ -28,8 +28,8 @@ impl AwaitJobEnd for InlineJobEnds {
         Box::pin(async move {
             let jobs = jobs.ok_or_else(|| Fault::internal("the node of the test has not started"))?;
             jobs.run_inline().await?;
-            let waits = "the job waits for a later time (`after`, `at` or a snooze), and time does not pass \
-                         in a test";
+            let waits = "the job waits for a later time (`after`, `at` or a snooze): let it pass with \
+                         `cx.advance(..)`, or run the job with `cx.run_jobs().scheduled()`";
             jobs.end_of(job).await?.ok_or_else(|| Fault::internal(waits))
         })
     }

@@ -20,7 +20,7 @@ use forge_actors::kernel::time::Timestamp;
 /// The jobs run one after the other in the test's own task, by priority and then by the time at which they
 /// are due, and so do the jobs that they dispatch. A failed attempt is repeated at once, without the backoff,
 /// until the attempts of the job are spent. Jobs that wait for their time, also those that were snoozed, wait
-/// on: the clock is the machine's. The result is what ran.
+/// on until `cx.advance(..)` lets it pass. The result is what ran.
 #[must_use = "no job runs until this is awaited"]
 pub struct RunJobs<'a> {
     jobs: &'a Jobs,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use forge_actors::kernel::fault::{Code, Fault};
-use forge_actors::kernel::time::secs;
+use forge_actors::kernel::time::{Timestamp, secs};
 
 use super::jobs::{JobsFailed, RunJobs};
 use super::node::TestNode;
@@ -72,13 +72,14 @@ impl<'a> IntoFuture for Settle<'a> {
 /// What has not come to rest, in a sentence.
 async fn still_due(node: &TestNode, limit: Duration, ran: &BTreeMap<String, u32>) -> Result<String, Fault> {
     let mut still = node.workflows.unsettled().await?;
+    let now: Timestamp = SystemTime::now().into();
     let mut waiting: BTreeMap<String, u32> = BTreeMap::new();
     for known in node.jobs.dispatched(None).await? {
-        if known.job.run_at.is_some() {
+        if known.job.run_at.is_some_and(|run_at| run_at <= now) {
             *waiting.entry(known.job.name).or_default() += 1;
         }
     }
-    still.extend(waiting.iter().map(|(name, count)| format!("{count} jobs `{name}` have not ended")));
+    still.extend(waiting.iter().map(|(name, count)| format!("{count} jobs `{name}` are due")));
     still.extend(ran.iter().map(|(name, count)| format!("the job `{name}` was attempted {count} times")));
     Ok(format!("jobs and workflows have not come to rest within {limit:?}: {}", still.join("; ")))
 }

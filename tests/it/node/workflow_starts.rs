@@ -68,10 +68,10 @@ async fn runs_are_started_from_the_shell_and_their_ends_are_awaited() {
         (&["start", "flows.saga", "[]"], 2, "no object"),
         (&["start", "flows.saga", "--args-file", "/nowhere"], 2, "args-file"),
         (&["start", "flows.listener", "--version", "7"], 1, "no version 7"),
-        (&["start", "flows.listener", "--id", "user-7"], 2, "a text has quotes"),
-        (&["start", "flows.listener", "--on-conflict", "fail"], 2, "--id"),
+        (&["start", "flows.listener", "--key", "user-7"], 2, "a text has quotes"),
+        (&["start", "flows.listener", "--on-conflict", "fail"], 2, "--key"),
         (
-            &["start", "flows.listener", "--id", "7", "--on-conflict", "keep"],
+            &["start", "flows.listener", "--key", "7", "--on-conflict", "keep"],
             2,
             "return-running, fail, replace",
         ),
@@ -89,7 +89,7 @@ async fn a_start_with_an_id_finds_its_run_and_an_event_wakes_it() {
     let node = worker_on(&database, "").start().await;
     let waiter = ["start", "flows.waiter", r#"{"bell": 5, "limitMs": 600000, "beforeMs": 0}"#];
     let keyed =
-        ["--id", r#"["bell", 5]"#, "--attribute", "plan=gold", "--version", "1", "--reason", "a test"];
+        ["--key", r#"["bell", 5]"#, "--attribute", "plan=gold", "--version", "1", "--reason", "a test"];
     let first = json_of(&node, &[&waiter[..], &keyed[..]].concat()).await;
     assert_eq!(first["isNew"], json!(true));
     ends(&node, &[&waiter[..], &keyed[..]].concat(), 0, &["nothing was started"]).await;

@@ -65,6 +65,12 @@ async fn collected(stage: &Stage) -> serde_json::Value {
 async fn events_that_come_while_a_run_goes_on_as_a_new_one_are_each_received_once() {
     let stage = Stage::open().await;
     stage.call(WriteTo { to: 7, number: 0 }).await;
+    // A run receives what is routed after it was started.
+    until("it is routed", std::time::Duration::from_secs(20), || async {
+        (stage.value::<i64>("SELECT count(*) FROM forge_workflow_events WHERE NOT routed").await == 0)
+            .then_some(())
+    })
+    .await;
     let run = stage.started(StartCollector { to: 7 }).await;
     for number in [1, 2, 3] {
         stage.call(WriteTo { to: 7, number }).await;

@@ -3,6 +3,7 @@
 use forge::prelude::*;
 use forge_actors::app::workflow_run::limits::CRASHES_MAX;
 use forge_actors::dashboard::workflow_commands::{CancelWorkflow, ResumeWorkflow};
+use forge_actors::dashboard::workflows::ShowWorkflow;
 use serde_json::json;
 
 use super::samples::Note;
@@ -62,7 +63,9 @@ async fn a_run_whose_activations_fail_is_paused_and_goes_on_when_it_is_resumed()
     let stage = Stage::open().await;
     let run = unreadable(&stage).await;
     let why: String = stage.value("SELECT error ->> 'message' FROM forge_workflow_runs").await;
-    assert!(why.contains(&format!("claimed {CRASHES_MAX} times")) && why.contains("resume it"), "{why}");
+    assert!(why.contains(&format!("{CRASHES_MAX} activations")) && why.contains("resume it"), "{why}");
+    let shown = stage.call_in(None, ShowWorkflow { id: run }).await.unwrap();
+    assert_eq!(shown["crashes"], json!(CRASHES_MAX));
     stage.execute("UPDATE forge_workflow_steps SET error = NULL").await;
     stage.call_in(None, ResumeWorkflow { id: run }).await.unwrap();
     assert_eq!(stage.ended(run).await.status, "completed");

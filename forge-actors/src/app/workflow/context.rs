@@ -206,7 +206,7 @@ impl WorkflowContext {
             let mut row = StepRow::new(&place.position, StepKind::Transaction, name, wanted.shape);
             row.attempts = tries;
             let recorder = Arc::new(StepRecorder::new(run, &row));
-            let attempting = run.attempting(&row);
+            let attempting = run.attempts.begin(&row);
             let attempted = self.transaction(name, run, &recorder, &place, effect).await;
             drop((permit, attempting));
             run.store.attempted(attempted.is_err());

@@ -149,7 +149,7 @@ impl Execution<'_, '_> {
             pause_point(Signal::WorkflowStepStarting, self.name).await;
             let began = Instant::now();
             let row = self.row(failed + 1, began);
-            let attempting = self.run.attempting(&row);
+            let attempting = self.run.attempts.begin(&row);
             let attempted = self.attempt(&row).await;
             drop((permit, attempting));
             self.run.store.attempted(attempted.is_err());

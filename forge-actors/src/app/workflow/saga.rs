@@ -71,7 +71,7 @@ async fn compensate_one(
         let row = row(compensation, failed + 1, began);
         let CompensationCall { call, timeout, .. } = &compensation.call;
         let permit = run.store.permit(call.connection).await;
-        let attempting = run.attempting(&row);
+        let attempting = run.attempts.begin(&row);
         let attempted = attempt_call(call, run, scope, &row, *timeout).await;
         drop((permit, attempting));
         run.store.attempted(attempted.is_err());

@@ -336,7 +336,7 @@ impl MutationContext {
     ///
     /// # Errors
     /// `BAD_REQUEST` when this binary has no such workflow or version, the version is deprecated, or the
-    /// arguments are none of the workflow; `PAYLOAD_TOO_LARGE` when they are larger than its `input_max`.
+    /// arguments do not fit the workflow; `PAYLOAD_TOO_LARGE` when they are larger than its `input_max`.
     pub(crate) fn run_by_name(&self, name: &str, version: Option<u32>, args: &str) -> Result<NewRun> {
         self.scope.shared.services.invoke.run_by_name(name, version, args)
     }

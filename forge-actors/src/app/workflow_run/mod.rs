@@ -3,6 +3,7 @@
 //!
 //! `app::workflow` builds steps and waits on it; `app::kind` gives it to the context of a workflow.
 
+pub(crate) mod attempts;
 #[doc(hidden)]
 pub mod branch;
 pub mod compensation;

@@ -13,7 +13,8 @@ use crate::kernel::ids::RunId;
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IdConflict {
-    /// It finds that run, whether it has ended or not, while its history is kept.
+    /// It finds that run, whether it has ended or not, while its history is kept. Where that one has ended, a
+    /// start with a signal begins a new run, since an ended run receives nothing.
     #[default]
     Return,
     /// It finds that run while it has not ended, and starts a new one otherwise.

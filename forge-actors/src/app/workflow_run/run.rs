@@ -1,7 +1,7 @@
 //! One activation of a run, as the steps of its function see it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::app::error::Result;
+use crate::app::workflow_run::attempts::RunAttempts;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::Compensation;
-use crate::app::workflow_run::journal::{
-    Divergence, JournalEntry, JournalIndex, StepIdentity, StepKind, StepStatus,
-};
+use crate::app::workflow_run::journal::{Divergence, JournalEntry, JournalIndex, StepIdentity, StepStatus};
 use crate::app::workflow_run::limits::{JOURNAL_BYTES_MAX, STEPS_MAX, WAIT_MAX};
 use crate::app::workflow_run::store::{
     ActivationStart, Recorded, RunStore, StepConnection, StepPermit, StepRow,
@@ -49,6 +48,8 @@ pub struct ActiveRun {
     progress: MergeSlot<Progress>,
     /// Counts what may have come for waits; wakes them.
     arrivals: watch::Sender<u64>,
+    /// The attempts that execute now.
+    pub(crate) attempts: RunAttempts,
 }
 
 /// How far an activation is.
@@ -70,8 +71,6 @@ struct Progress {
     /// The first step that the code of a check asks for and the journal does not have as ended.
     goes_on_with: Option<String>,
     compensations: Vec<Compensation>,
-    /// The attempts that execute now, by the positions of their steps.
-    attempts: HashMap<String, StepAttempt>,
     /// Until when the steps wait that do nothing else; `None` is for ever.
     waits: BTreeMap<String, Option<Timestamp>>,
     /// When the first of the waits is over with which the function has left.
@@ -109,41 +108,6 @@ pub(in crate::app) struct WaitingStep<'a> {
     run: &'a ActiveRun,
     position: &'a str,
     _blocked: Counted<'a>,
-}
-
-/// An attempt that executes now.
-struct StepAttempt {
-    kind: StepKind,
-    name: String,
-    attempt: u32,
-    began: Instant,
-}
-
-/// A step of which an attempt executes now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepUnderWay {
-    /// Its position.
-    pub position: String,
-    /// What it does.
-    pub kind: StepKind,
-    /// Its name.
-    pub name: String,
-    /// The number of the attempt, from 1.
-    pub attempt: u32,
-    /// For how long the attempt has been executing.
-    pub elapsed: Duration,
-}
-
-/// An attempt executes until this is dropped.
-pub(in crate::app) struct Attempting<'a> {
-    run: &'a ActiveRun,
-    position: &'a str,
-}
-
-impl Drop for Attempting<'_> {
-    fn drop(&mut self) {
-        self.run.with(|progress| progress.attempts.remove(self.position));
-    }
 }
 
 /// Bytes of a result that is being recorded, which count until this is dropped.
@@ -227,7 +191,6 @@ impl ActiveRun {
             failure: None,
             goes_on_with: None,
             compensations: Vec::new(),
-            attempts: HashMap::new(),
             waits: BTreeMap::new(),
             due_at: None,
             left_at: None,
@@ -251,6 +214,7 @@ impl ActiveRun {
             blocked: AtomicUsize::new(0),
             progress: slot,
             arrivals: watch::Sender::new(0),
+            attempts: RunAttempts::default(),
         })
     }
 
@@ -373,31 +337,6 @@ impl ActiveRun {
     pub(in crate::app) fn executing(&self) -> Counted<'_> {
         self.executing.fetch_add(1, AcqRel);
         Counted(&self.executing)
-    }
-
-    /// Notes that an attempt at a step executes, until the result is dropped.
-    pub(in crate::app) fn attempting<'a>(&'a self, row: &'a StepRow) -> Attempting<'a> {
-        let StepRow { position, kind, name, attempts, .. } = row;
-        let (kind, attempt, began) = (*kind, *attempts, Instant::now());
-        let running = StepAttempt { kind, name: name.clone(), attempt, began };
-        self.with(|progress| progress.attempts.insert(position.clone(), running));
-        Attempting { run: self, position }
-    }
-
-    /// The steps of which an attempt has been executing for `longer_than`.
-    pub fn under_way(&self, longer_than: Duration) -> Vec<StepUnderWay> {
-        let step = |(position, running): (&String, &StepAttempt)| {
-            let StepAttempt { kind, name, attempt, began } = running;
-            let elapsed = began.elapsed();
-            (elapsed >= longer_than).then(|| StepUnderWay {
-                position: position.clone(),
-                kind: *kind,
-                name: name.clone(),
-                attempt: *attempt,
-                elapsed,
-            })
-        };
-        self.with(|progress| progress.attempts.iter().filter_map(step).collect())
     }
 
     /// Notes that a step waits until this moment, until the result is dropped.

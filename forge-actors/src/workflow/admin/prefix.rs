@@ -25,7 +25,7 @@ pub struct RunPrefix {
 }
 
 impl RunPrefix {
-    /// Fewer digits stand for hours of runs: an id begins with the time of its start.
+    /// An id begins with the time of its start: six digits stand for 4.7 hours of starts, nine for 4 seconds.
     pub const DIGITS_MIN: usize = 6;
 
     /// Reads digits, with or without dashes.

@@ -22,7 +22,7 @@ pub struct ForkedRun {
     /// Steps that it does not execute again.
     pub steps: usize,
     /// The run that it was forked from has not ended.
-    pub is_live: bool,
+    pub source_is_live: bool,
 }
 
 /// Brings back a run that has ended without success: the steps from `from` on, a position or a name, are
@@ -75,7 +75,7 @@ pub async fn fork(db: &Db, run: RunId, from: Option<&str>, version: Option<u32>)
     }
     let copy = sqlx::query(include_str!("../sql/copy_steps.sql")).bind(run).bind(id).bind(&rewind.kept);
     copy.execute(db).await?;
-    Ok(ForkedRun { id, steps: rewind.kept.len(), is_live: !source.status.is_ended() })
+    Ok(ForkedRun { id, steps: rewind.kept.len(), source_is_live: !source.status.is_ended() })
 }
 
 /// The run whose journal is used.

@@ -103,11 +103,13 @@ pub struct WorkflowDetail {
     pub node_id: Option<NodeId>,
     /// While completed steps are compensated: how it ends then.
     pub ending: Option<WorkflowStatus>,
-    /// Why they are compensated, of a run that has diverged meanwhile: `error` says how.
+    /// Why they are compensated, of a run that has diverged meanwhile, or was paused for its crashes: `error`
+    /// is about that.
     pub cause: Option<WorkflowFailure>,
     /// Of a run that has diverged at a step: how its code differs from its journal there.
     pub divergence: Option<WorkflowDivergence>,
-    /// Its last activations that have ended without a step having ended: its node was lost, or they failed.
+    /// Its last activations that have ended before it had left, without a step having ended: its node was
+    /// lost, or they failed.
     pub crashes: u32,
     /// When its time limit passes.
     pub deadline_at: Option<Timestamp>,

@@ -13,7 +13,7 @@ pub enum WorkflowStatus {
     Waiting,
     /// What it has completed is taken back; it ends then.
     Compensating,
-    /// A person has stopped it.
+    /// A person has paused it, or its activations have ended without progress too often.
     Paused,
     /// The code does not fit its journal: it waits for other code, and a person.
     Diverged,

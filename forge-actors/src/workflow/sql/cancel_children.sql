@@ -1,5 +1,5 @@
 -- Called by workflow/admin/apply.rs when runs were terminated: $1 those runs. Index forge_workflow_runs_parent.
--- As sql/request_cancel.sql, for their children that end with them.
+-- As sql/request_cancel.sql, for their children that end with them, also those that were asked before.
 WITH wanted AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_runs

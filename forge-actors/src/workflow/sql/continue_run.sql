@@ -2,8 +2,8 @@
 -- runs are kept whose workflow says nothing else, $7 rows and $8 bytes of the journal. Ends a run and starts
 -- the one that it goes on as, with the same key, parent, identity and attributes. A run of which a person has
 -- asked to be cancelled does not go on; one that is to be paused is paused as the new run. Signals and events that
--- it has not received wait for the new run, which skips the last $9 of those that were received, and all before
--- them. Its live children are those of the new run then. Locks the row of the lease for key share, and the children in
+-- it has not received wait for the new run, which remembers the newest $9 events that were received; older ones,
+-- and all that were routed before them, it does not receive. Its live children are those of the new run then. Locks the row of the lease for key share, and the children in
 -- the order of their ids. Primary keys, and the indexes forge_workflow_keys_run,
 -- forge_workflow_events_run, forge_workflow_runs_parent and forge_workflow_steps_awaits.
 WITH owner AS MATERIALIZED (
