@@ -1005,7 +1005,7 @@ CREATE TABLE public.forge_workflow_events (
     CONSTRAINT forge_workflow_events_event_check CHECK ((event <> ''::text))
 )
 WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0');
-COMMENT ON TABLE public.forge_workflow_events IS 'Events that runs may wait for, signals to one run, and ends of runs and jobs that others wait for. An event is kept for runs that wait later.';
+COMMENT ON TABLE public.forge_workflow_events IS 'Events that runs may wait for, and signals to one run: they are kept for runs that wait later. Ends of runs and jobs that others wait for: they are deleted when they are routed.';
 COMMENT ON COLUMN public.forge_workflow_events.run_id IS 'The run that a signal is for; null for an event, which reaches every run that waits for it.';
 COMMENT ON COLUMN public.forge_workflow_events.once IS 'The idempotency key that it was emitted with.';
 COMMENT ON COLUMN public.forge_workflow_events.routed IS 'The runs that waited for it then were woken.';
@@ -1151,10 +1151,10 @@ COMMENT ON COLUMN public.forge_workflow_runs.cancel_reason IS 'By whom it was as
 COMMENT ON COLUMN public.forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
 COMMENT ON COLUMN public.forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
 COMMENT ON COLUMN public.forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
-COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run that has continued as this one.';
+COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run before this one, which has gone on as this one.';
 COMMENT ON COLUMN public.forge_workflow_runs.crashes IS 'Activations that have ended without the run having left, since its last step ended: its node was lost, or the activation failed.';
 COMMENT ON COLUMN public.forge_workflow_runs.crashed_at IS 'When the last of them was noticed.';
-COMMENT ON COLUMN public.forge_workflow_runs.events_from IS 'It receives events since then; null for those since it was created. Set where it goes on for an earlier run.';
+COMMENT ON COLUMN public.forge_workflow_runs.events_from IS 'Events that were routed before this are not received; null stands for created_at. Set where it goes on for an earlier run.';
 COMMENT ON COLUMN public.forge_workflow_runs.consumed IS 'Events since events_from that the runs for which it goes on have received.';
 CREATE TABLE public.forge_workflow_steps (
     run_id uuid NOT NULL,

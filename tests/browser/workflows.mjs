@@ -208,10 +208,10 @@ await browse(async (visitors) => {
   await visitors.picture(admin, "workflows-start");
   await visitors.accessible(admin, "the start of a run");
   await written.fill('{"bell": 9}');
-  await dialog.getByLabel("Id, as JSON").fill("bell-9");
+  await dialog.getByLabel("Key, as JSON").fill("bell-9");
   await dialog.getByText("The id is no JSON: a text has quotes.").waitFor();
-  await dialog.getByLabel("Id, as JSON").fill('"bell-9"');
-  await dialog.getByLabel("If a run has this id already").selectOption("start nothing, and say so");
+  await dialog.getByLabel("Key, as JSON").fill('"bell-9"');
+  await dialog.getByLabel("If a run has this key already").selectOption("start nothing, and say so");
   await dialog.getByRole("button", { name: "Start" }).click();
   await dialog.getByRole("alert").getByText("`limitMs` is required; `beforeMs` is required").waitFor();
   await visitors.accessible(admin, "a refused start");

@@ -72,8 +72,8 @@ pub async fn start_workflow(
     let mut run = ctx.run_by_name(&workflow, version, &args)?;
     run.key = key.map(|key| checked_key(&key, "key of a run", KEY_BYTES_MAX)).transpose()?;
     run.on_conflict = checked_rule(on_conflict, run.key.is_some())?;
-    let delay = after_ms.map(delay_of).transpose()?.unwrap_or_default();
-    run.after_secs = delay.min(WAIT_MAX).as_secs_f64();
+    let delay = after_ms.map(delay_of).transpose()?.unwrap_or_default().min(WAIT_MAX);
+    run.after_secs = delay.as_secs_f64();
     run.attributes = attributes.map(|attributes| attributes_of(&attributes)).transpose()?.flatten();
     let outcome = ctx.start_run(&run).await?;
     let key = run.key.as_ref().map(|key| format!(" {key}")).unwrap_or_default();

@@ -45,12 +45,14 @@ pub(super) struct Activation {
 impl Activation {
     pub(super) fn new(shared: Arc<WorkflowShared>, claimed: ClaimedRun) -> Self {
         let (id, claim, workflow) = (claimed.id, claimed.claim, claimed.workflow.clone());
-        Self { shared, claimed: Some(claimed), id, claim, workflow, is_crash: true }
+        Self { shared, claimed: Some(claimed), id, claim, workflow, is_crash: false }
     }
 
     /// Executes the run until it leaves this node.
     pub(super) async fn run(mut self) {
         let Some(claimed) = self.claimed.clone() else { return };
+        // Dropped before this, no activation has begun.
+        self.is_crash = true;
         pause_point(Step::WorkflowActivating, &claimed.workflow).await;
         match activate(&self.shared, &claimed).await {
             Ok(()) => self.claimed = None,
@@ -105,6 +107,9 @@ async fn activate(shared: &Arc<WorkflowShared>, claimed: &ClaimedRun) -> Result<
         1 => Vec::new(),
         _ => shared.store.journals(&[claimed.id]).await?.remove(&claimed.id).unwrap_or_default(),
     };
+    if let Some(before) = claimed.continues.filter(|_| entries.is_empty()) {
+        shared.store.adopt_signals(before, claimed.id).await?;
+    }
     let registration = match code_of(shared.functions.catalog(), &claimed.workflow, claimed.version) {
         Some(RunCode::Linked(registration)) => registration,
         Some(RunCode::Migrated(registration, migration)) => {

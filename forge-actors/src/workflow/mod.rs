@@ -118,6 +118,7 @@ pub mod admin;
 mod admission;
 mod attempts;
 mod batches;
+mod chain;
 pub mod check;
 mod check_store;
 mod claimer;

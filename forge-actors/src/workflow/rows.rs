@@ -83,6 +83,8 @@ pub(super) struct ClaimedRun {
     pub(super) begun_at: Timestamp,
     pub(super) deadline_at: Option<Timestamp>,
     pub(super) attributes: Option<String>,
+    /// The run for which it goes on.
+    pub(super) continues: Option<RunId>,
     /// When it became due.
     pub(super) due_at: Timestamp,
     /// The clock of the database at the claim.

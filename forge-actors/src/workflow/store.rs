@@ -401,6 +401,13 @@ impl WorkflowStore {
         Ok(goes_on.fetch_optional(&self.db()).await?.is_some())
     }
 
+    /// Gives `run` the signals that `before`, for which it goes on, has not received.
+    pub(super) async fn adopt_signals(&self, before: RunId, run: RunId) -> Result<(), Fault> {
+        let adopt = sqlx::query(include_str!("sql/adopt_signals.sql")).bind(before).bind(run);
+        adopt.execute(&self.db()).await?;
+        Ok(())
+    }
+
     /// Asks the children of a run that end with it to be cancelled.
     pub(super) async fn cancel_children(
         &self,
@@ -408,9 +415,16 @@ impl WorkflowStore {
         run: RunId,
         claim: i32,
     ) -> Result<CancelledChildren, Fault> {
-        let cancel = sqlx::query(include_str!("sql/cancel_own_children.sql"));
-        let row = cancel.bind(lease).bind(run).bind(claim).fetch_one(&self.db()).await?;
-        Ok(CancelledChildren { asked: row.try_get("asked")?, is_open: row.try_get("is_open")? })
+        let mut asked = false;
+        loop {
+            let cancel = sqlx::query(include_str!("sql/cancel_own_children.sql"));
+            let row = cancel.bind(lease).bind(run).bind(claim).fetch_one(&self.db()).await?;
+            asked |= row.try_get::<bool, _>("asked")?;
+            // A run that is not held any more asks nobody.
+            if !row.try_get::<bool, _>("is_missed")? || !row.try_get::<bool, _>("is_held")? {
+                return Ok(CancelledChildren { asked, is_open: row.try_get("is_open")? });
+            }
+        }
     }
 }
 
@@ -482,6 +496,7 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun, Fault> {
         begun_at: row.try_get("begun_at")?,
         deadline_at: row.try_get("deadline_at")?,
         attributes: row.try_get("attributes")?,
+        continues: row.try_get("continues")?,
         due_at: row.try_get("due_at")?,
         now: row.try_get("now")?,
     })

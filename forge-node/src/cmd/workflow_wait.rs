@@ -112,7 +112,12 @@ impl RunWait<'_> {
                 status.as_str(),
                 format_duration(limit)
             );
-            let help = "it goes on; `workflows show` says what it waits for";
+            let help = match status {
+                WorkflowStatus::Paused | WorkflowStatus::Diverged | WorkflowStatus::CompensationFailed => {
+                    "it goes on when a person has it go on; `workflows show` says why it stands"
+                }
+                _ => "it goes on; `workflows show` says what it waits for",
+            };
             return Err(Report::new(Exit::Timeout, "run-timeout", message).help(help));
         }
         tokio::time::sleep(pause.min(left)).await;

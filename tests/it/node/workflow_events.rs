@@ -111,10 +111,10 @@ async fn a_run_that_is_cancelled_while_it_completes_ends_in_one_way() {
             "forge_workflow_steps where kind = 'call' and status = 'completed' and run_id in ('{ids}')"
         );
         await_count(&database, &recorded, i64::from(runs / WAVES * STEPS * wave / WAVES), LONG).await;
-        let cancel = sqlx::query(REQUEST_CANCEL).bind(started);
+        let cancel = sqlx::query(REQUEST_CANCEL).bind(started).bind(None::<&str>);
         cancel.execute(&mut session).await.expect("the runs can be locked");
     }
-    let cancel = sqlx::query(REQUEST_CANCEL).bind(&before);
+    let cancel = sqlx::query(REQUEST_CANCEL).bind(&before).bind(None::<&str>);
     cancel.execute(&mut session).await.expect("the runs can be locked");
     all_ended(&database, LONG).await;
     let ended = ends(&database).await;

@@ -110,9 +110,9 @@ async fn a_start_with_an_id_finds_its_run_and_an_event_wakes_it() {
     let nobody = json_of(&node, &["emit", "flows.rung", "6", r#"{"bell": 6, "n": 1}"#]).await;
     assert_eq!((&nobody["isNew"], &nobody["waiting"]["count"]), (&json!(true), &json!(0)));
     for (arguments, code, word) in [
-        (&["emit", "flows.rung", "bell-5"][..], 2, "the key is no JSON"),
+        (&["emit", "flows.rung", "bell-5", "{}"][..], 2, "the key is no JSON"),
         (&["emit", "flows.rung", "5", "{"], 2, "the payload is no JSON"),
-        (&["emit", "forge.run", "5"], 1, "does not begin with `forge.`"),
+        (&["emit", "forge.run", "5", "{}"], 1, "does not begin with `forge.`"),
     ] {
         ends(&node, arguments, code, &[word]).await;
     }

@@ -6,7 +6,7 @@ use forge_actors::change::HintHub;
 use forge_actors::kernel::ids::RunId;
 use forge_actors::workflow::starter::WorkflowStarter;
 use forge_tests::until;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::job::Bench;
 
@@ -150,5 +150,52 @@ async fn a_run_that_is_paused_while_it_is_compensated_keeps_why_it_is() {
         sqlx::query_scalar("SELECT id FROM forge_workflow_runs").fetch_one(&mut session).await.unwrap();
     statement!("resume_runs").bind(vec![run]).execute(&mut session).await.unwrap();
     assert_eq!(text(&mut session, why).await, "ready sold out ");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_child_that_goes_on_while_its_parent_ends_is_cancelled_too() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    start(&bench).await;
+    let (mut child_node, mut parent_node) = (bench.scratch.connect().await, bench.scratch.connect().await);
+    let register = "INSERT INTO forge_workflow_owners (node_id, node_name, expires_at)
+                    VALUES (gen_random_uuid(), 'one', now() + interval '1 h') RETURNING id";
+    let lease: i64 = sqlx::query_scalar(register).fetch_one(&mut child_node).await.unwrap();
+    let runs: Vec<RunId> = sqlx::query_scalar("SELECT id FROM forge_workflow_runs ORDER BY id")
+        .fetch_all(&mut child_node)
+        .await
+        .unwrap();
+    let (parent, child) = (runs[0], runs[1]);
+    let held = "UPDATE forge_workflow_runs SET status = 'running', claim = 1, begun_at = now(), owner_id = ";
+    bench.run(&format!("{held}{lease}")).await;
+    let family = format!(
+        "UPDATE forge_workflow_runs SET parent_id = '{parent}', parent_policy = 'cancel' WHERE id = '{child}'"
+    );
+    bench.run(&family).await;
+    sqlx::raw_sql("BEGIN").execute(&mut child_node).await.unwrap();
+    let goes_on = statement!("continue_run").bind(lease).bind(child).bind(1).bind(RunId::new()).bind("{}");
+    let goes_on = goes_on.bind(60.0).bind(1).bind(10_i64).bind(1_000_i64);
+    assert!(goes_on.fetch_optional(&mut child_node).await.unwrap().is_some());
+    let cancelling = tokio::spawn(async move {
+        let cancel = || statement!("cancel_own_children").bind(lease).bind(parent).bind(1);
+        let first = cancel().fetch_one(&mut parent_node).await.unwrap();
+        let second = cancel().fetch_one(&mut parent_node).await.unwrap();
+        let of = |row: &sqlx::postgres::PgRow| -> (bool, bool, bool) {
+            (row.get("is_held"), row.get("asked"), row.get("is_missed"))
+        };
+        (of(&first), of(&second))
+    });
+    let blocked = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("the child is waited for", std::time::Duration::from_secs(20), async || {
+        (text(&mut bench.scratch.connect().await, blocked).await == "1").then_some(())
+    })
+    .await;
+    sqlx::raw_sql("COMMIT").execute(&mut child_node).await.unwrap();
+    let (first, second) = cancelling.await.unwrap();
+    assert_eq!((first, second), ((true, false, true), (true, true, false)));
+    let requests =
+        "SELECT string_agg(request::text, ' ') FROM forge_workflow_runs WHERE parent_id IS NOT NULL";
+    assert_eq!(text(&mut child_node, requests).await, "cancel");
     bench.scratch.drop().await;
 }

@@ -5,6 +5,7 @@ use forge_actors::dashboard::workflow_commands::CancelWorkflow;
 use forge_tests::until;
 use serde_json::json;
 
+use super::operating::Withdraw;
 use super::stage::Stage;
 
 #[forge::event(name = "chains.letter", key = to)]
@@ -33,6 +34,27 @@ pub(super) async fn start_collector(ctx: &MutationContext, to: u32) -> Result<Ru
 #[forge::mutation(internal)]
 pub(super) async fn write_to(ctx: &MutationContext, to: u32, number: u32) -> Result<bool> {
     ctx.emit(Letter { to, number }).await
+}
+
+/// Receives one signal in each of its runs, until it has three.
+#[forge::workflow(name = "chains.listener")]
+pub(super) async fn listener(ctx: &WorkflowContext, got: Vec<u32>) -> Result<Vec<u32>> {
+    let letter = ctx.wait_for_signal::<Letter>().await?;
+    let got = [got, vec![letter.number]].concat();
+    if got.len() < 3 {
+        return ctx.continue_as_new(Listener { got });
+    }
+    Ok(got)
+}
+
+#[forge::mutation(internal)]
+pub(super) async fn start_listener(ctx: &MutationContext) -> Result<RunId> {
+    ctx.start(Listener { got: Vec::new() }).await
+}
+
+#[forge::mutation(internal)]
+pub(super) async fn send(ctx: &MutationContext, run: RunId, number: u32) -> Result<bool> {
+    ctx.signal(run, Letter { to: 0, number }).await
 }
 
 /// Starts a child that waits for a letter, goes on as a new run, and waits for another one.
@@ -85,22 +107,21 @@ async fn a_run_that_remembers_too_many_events_forgets_the_oldest_and_what_came_b
     let stage = Stage::open().await;
     let run = stage.started(StartCollector { to: 7 }).await;
     stage.has_status(run, "waiting").await;
-    // It is made to have received 1,000 others before the one that it gets now, and to have missed one.
-    let others = "INSERT INTO forge_workflow_events (event, key, payload, routed, routed_at)
-                  SELECT 'chains.other', '1', '{}', true, clock_timestamp() - interval '1 minute' FROM generate_series(1, 1000)";
+    // It is made to have received 1,000 others before the one that it gets now.
+    let others = r#"INSERT INTO forge_workflow_events (event, key, payload, routed, routed_at)
+                  SELECT 'chains.letter', '7', '{"to":7,"number":0}', true, clock_timestamp() - interval '1 minute'
+                  FROM generate_series(1, 1000)"#;
     stage.execute(others).await;
     stage.execute("UPDATE forge_workflow_runs SET created_at = created_at - interval '1 hour'").await;
-    let missed = "INSERT INTO forge_workflow_events (event, key, payload, routed, routed_at)
-                  VALUES ('chains.other', '2', '{}', true, clock_timestamp() - interval '2 minutes')";
-    stage.execute(missed).await;
     let received = "UPDATE forge_workflow_runs
-                    SET consumed = (SELECT array_agg(id) FROM forge_workflow_events WHERE event = 'chains.other' AND key = '1')";
+                    SET consumed = (SELECT array_agg(id) FROM forge_workflow_events)";
     stage.execute(received).await;
     stage.call(WriteTo { to: 7, number: 1 }).await;
     assert_eq!(stage.ended(run).await.status, "continued");
-    let remembers = "SELECT cardinality(consumed) || ' ' || (events_from = (SELECT min(routed_at) FROM forge_workflow_events
-                         WHERE event = 'chains.other' AND key = '1')) FROM forge_workflow_runs";
-    assert_eq!(stage.value::<String>(remembers).await, "1000 true");
+    let remembers = "SELECT cardinality(consumed) || ' ' || (events_from = (SELECT min(routed_at) FROM forge_workflow_events))
+                     FROM forge_workflow_runs";
+    // One more than it remembers: it looks from the time on at which the newest forgotten one was routed.
+    assert_eq!(stage.value::<String>(remembers).await, "1001 true");
     for number in [2, 3] {
         stage.call(WriteTo { to: 7, number }).await;
     }
@@ -120,5 +141,32 @@ async fn children_of_a_run_that_goes_on_end_with_the_new_one() {
     stage.call_in(None, CancelWorkflow { id: next, reason: None }).await.unwrap();
     assert_eq!(stage.ended(next).await.status, "cancelled");
     assert_eq!(stage.ended(child).await.status, "cancelled");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_to_a_run_that_has_gone_on_reach_the_run_that_it_is_now() {
+    let stage = Stage::open().await;
+    let first = stage.started(StartListener {}).await;
+    stage.call(Send { run: first, number: 1 }).await;
+    assert_eq!(stage.ended(first).await.status, "continued");
+    for number in [2, 3] {
+        stage.call(Send { run: first, number }).await;
+    }
+    assert_eq!(collected(&stage).await, json!([1, 2, 3]));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_gone_on_is_cancelled_by_its_first_id() {
+    let stage = Stage::open().await;
+    let first = stage.started(StartGuardian {}).await;
+    assert_eq!(stage.ended(first).await.status, "continued");
+    let next: RunId =
+        stage.value("SELECT id FROM forge_workflow_runs WHERE workflow = 'chains.guardian'").await;
+    let refused = stage.call_in(None, CancelWorkflow { id: first, reason: None }).await.unwrap_err();
+    assert!(refused.message().contains(&format!("it goes on as {next}")), "{refused}");
+    assert_eq!(stage.call(Withdraw { run: first, fails: false }).await, json!(true));
+    assert_eq!(stage.ended(next).await.status, "cancelled");
     stage.close().await;
 }

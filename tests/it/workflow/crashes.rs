@@ -88,6 +88,31 @@ async fn a_run_that_was_paused_for_its_crashes_can_be_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_to_be_cancelled_when_it_was_paused_still_is() {
+    let stage = Stage::open().await;
+    for resumes in [true, false] {
+        let run = stage.started(StartSleeper {}).await;
+        stage.has_status(run, "waiting").await;
+        stage.execute("UPDATE forge_workflow_steps SET error = '[]' WHERE finished_at IS NOT NULL").await;
+        let spent = format!(
+            "UPDATE forge_workflow_runs SET crashes = {}, crashed_at = clock_timestamp(), request = 'cancel', due_at = now()",
+            CRASHES_MAX - 1
+        );
+        stage.execute(&spent).await;
+        stage.has_status(run, "paused").await;
+        stage.execute("UPDATE forge_workflow_steps SET error = NULL").await;
+        let again = match resumes {
+            true => stage.call_in(None, ResumeWorkflow { id: run }).await,
+            false => stage.call_in(None, CancelWorkflow { id: run, reason: None }).await,
+        };
+        again.unwrap();
+        assert_eq!(stage.ended(run).await.status, "cancelled");
+        assert_eq!(stage.log(run).await, ["bed", "undone"]);
+    }
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_does_not_wait_for_a_job_that_was_deleted() {
     let stage = Stage::open().await;
     let run = stage.started(StartBereft {}).await;

@@ -1,4 +1,4 @@
-//! The attempts at steps of one activation that execute now: what people are shown, and no part of the journal.
+//! The attempts at steps of one activation that execute now: people are shown them, the journal has none.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

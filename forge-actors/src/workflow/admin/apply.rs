@@ -14,6 +14,7 @@ use crate::app::job_failure::JobFailure;
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
+use crate::workflow::chain::find_newest;
 
 /// The code of the failure of a run that a person has terminated.
 pub(in crate::workflow) const TERMINATED: &str = "TERMINATED";
@@ -94,10 +95,14 @@ async fn terminate(db: &Db, change: RunChange<'_>, ids: &[RunId]) -> Result<Chan
         .bind(change.retention.as_secs_f64())
         .fetch_all(db)
         .await?;
-    let cancel = sqlx::query(include_str!("../sql/cancel_children.sql")).bind(&ended);
-    let children = cancel.fetch_all(db).await?;
+    let mut has_children = false;
+    // The second time for a child that has gone on as a new run while the first statement waited for it.
+    for _ in 0..2 {
+        let cancel = sqlx::query(include_str!("../sql/cancel_children.sql")).bind(&ended);
+        has_children |= !cancel.fetch_all(db).await?.is_empty();
+    }
     let wakes_routers = !ended.is_empty();
-    Ok(ChangedRuns { ids: ended, wakes_claimers: !children.is_empty(), wakes_routers })
+    Ok(ChangedRuns { ids: ended, wakes_claimers: has_children, wakes_routers })
 }
 
 /// Counts the compensation of a run that has failed as done. Returns the name of its step.
@@ -133,10 +138,15 @@ impl ChangedRuns {
     /// `NOT_FOUND`, and `CONFLICT` with the status of a run that the action does not apply to.
     pub async fn of_one(&self, db: &Db, action: WorkflowAction, run: RunId) -> Result<WorkflowRow, Fault> {
         let found = Self::expect(db, run).await?;
-        match self.ids.contains(&run) {
-            true => Ok(found),
-            false => Err(conflict(action.refusal(found.status), found.status)),
+        if self.ids.contains(&run) {
+            return Ok(found);
         }
+        let refusal = action.refusal(found.status);
+        let goes_on = match find_newest(db, run).await? {
+            Some(newest) => format!("; it goes on as {newest}"),
+            None => String::new(),
+        };
+        Err(conflict(format!("{refusal}{goes_on}"), found.status))
     }
 }
 

@@ -27,5 +27,5 @@ SET status = 'running', owner_id = $1, claim = run.claim + 1, begun_at = coalesc
 WHERE run.id = ANY (ARRAY (SELECT id FROM due))
 RETURNING run.id, run.workflow, run.version, run.claim, run.wakes, run.request::text AS request,
           run.ending::text AS ending, run.input::text AS input,
-          run.identity::text AS identity, run.trace, run.begun_at, run.deadline_at, run.attributes::text AS attributes,
+          run.identity::text AS identity, run.trace, run.begun_at, run.deadline_at, run.attributes::text AS attributes, run.continues,
           run.due_at, clock_timestamp() AS now

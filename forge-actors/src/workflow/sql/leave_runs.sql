@@ -48,6 +48,9 @@ SET status = CASE
         ELSE json_build_object('code', leaving.error::json -> 'code', 'message', leaving.error::json -> 'message',
                                'details', leaving.error::json -> 'details', 'cause', run.error)
     END,
+    -- A run that has left to wait does not take its node down.
+    crashes = CASE WHEN leaving.status = 'waiting' THEN 0 ELSE run.crashes END,
+    crashed_at = CASE WHEN leaving.status = 'waiting' THEN NULL ELSE run.crashed_at END,
     steps = coalesce(leaving.steps, run.steps),
     journal_bytes = coalesce(leaving.journal_bytes, run.journal_bytes)
 FROM leaving

@@ -4,7 +4,7 @@
 WITH wanted AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_runs
-    WHERE id = ANY ($1) AND ending IS NULL AND request IS DISTINCT FROM 'cancel'
+    WHERE id = ANY ($1) AND ending IS NULL AND (request IS DISTINCT FROM 'cancel' OR status = 'paused')
     ORDER BY id
     FOR NO KEY UPDATE
 )
@@ -13,7 +13,8 @@ SET request = 'cancel', cancel_reason = $2,
     status = CASE WHEN run.status IN ('waiting', 'paused', 'diverged') THEN 'ready'::forge_workflow_status
                   ELSE run.status END,
     due_at = CASE WHEN run.owner_id IS NULL THEN clock_timestamp() ELSE run.due_at END,
-    error = CASE WHEN run.status = 'paused' THEN NULL ELSE run.error END
+    error = CASE WHEN run.status = 'paused' THEN NULL ELSE run.error END,
+    crashes = CASE WHEN run.status = 'paused' THEN 0 ELSE run.crashes END
 FROM wanted
 WHERE run.id = wanted.id
 RETURNING run.id

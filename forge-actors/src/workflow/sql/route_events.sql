@@ -1,21 +1,46 @@
 -- Called by workflow/store for the router: $1 events at most. Index forge_workflow_events_unrouted; locks the
 -- events, skips those that another router has locked. Runs that wait for one of them are made due, and those that
--- are compensated when a child of theirs has ended: they wait for their children before that. The ends of runs and
--- jobs are deleted, since a run that begins to wait for one looks for it where it is kept. Locks the runs in the
+-- are compensated when the last of their children has ended: they wait for them before that. The ends of runs and
+-- jobs are deleted, since a run that begins to wait for one looks for it where it is kept. A signal to a run that has
+-- gone on is passed on to the newest run, and routed by the next look. Locks the runs in the
 -- order of their ids, as sql/leave_runs.sql does. Primary keys, and the indexes forge_workflow_steps_event and
 -- forge_workflow_steps_awaits.
 WITH picked AS MATERIALIZED (
-    SELECT id, event, key, CASE WHEN event IN ('forge.run', 'forge.job') THEN key::uuid END AS ended
+    SELECT id, event, key, run_id, CASE WHEN event IN ('forge.run', 'forge.job') THEN key::uuid END AS ended
     FROM forge_workflow_events
     WHERE NOT routed
     ORDER BY id
     LIMIT $1
     FOR UPDATE SKIP LOCKED
+), forwarded AS MATERIALIZED (
+    SELECT picked.id, newest.run_id
+    FROM picked
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE chain AS (
+            SELECT id AS run_id, 0 AS link FROM forge_workflow_history WHERE id = picked.run_id AND status = 'continued'
+            UNION ALL
+            SELECT next.id, chain.link + 1
+            FROM chain
+            CROSS JOIN LATERAL (
+                SELECT run.id FROM forge_workflow_runs run WHERE run.continues = chain.run_id
+                UNION ALL
+                SELECT run.id FROM forge_workflow_history run WHERE run.continues = chain.run_id
+            ) AS next
+        )
+        SELECT run_id FROM chain ORDER BY link DESC LIMIT 1
+    ) AS newest
+    WHERE picked.run_id IS NOT NULL AND picked.ended IS NULL AND newest.run_id <> picked.run_id
+), passed_on AS (
+    -- The next look routes it, to the run that has it then.
+    UPDATE forge_workflow_events event
+    SET key = forwarded.run_id::text, run_id = forwarded.run_id
+    FROM forwarded
+    WHERE event.id = forwarded.id
 ), marked AS (
     UPDATE forge_workflow_events event
     SET routed = true, routed_at = clock_timestamp()
     FROM picked
-    WHERE event.id = picked.id AND picked.ended IS NULL
+    WHERE event.id = picked.id AND picked.ended IS NULL AND NOT EXISTS (SELECT FROM forwarded WHERE id = picked.id)
 ), deleted AS (
     DELETE FROM forge_workflow_events WHERE id IN (SELECT id FROM picked WHERE ended IS NOT NULL)
 ), waiting AS (
@@ -34,6 +59,9 @@ WITH picked AS MATERIALIZED (
     JOIN forge_workflow_history child ON child.id = picked.ended
     JOIN forge_workflow_runs parent ON parent.id = child.parent_id
     WHERE picked.event = 'forge.run' AND parent.ending IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM forge_workflow_runs other WHERE other.parent_id = parent.id AND other.parent_policy = 'cancel'
+      )
 ), locked AS MATERIALIZED (
     SELECT run.id
     FROM forge_workflow_runs run

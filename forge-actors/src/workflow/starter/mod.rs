@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::batches::{Batches, WriteRows};
+use super::chain::find_newest;
 use super::config::WorkflowConfig;
 use super::insert::{StartedRun, insert_event, insert_rows, insert_run, request_cancel};
 use super::paths::WORKFLOW_STARTER;
@@ -103,7 +104,10 @@ impl StartRun for WorkflowStarter {
     }
 
     fn cancel<'a>(&'a self, db: &'a Db, run: RunId) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(request_cancel(db, run))
+        Box::pin(async move {
+            let newest = find_newest(db, run).await?.unwrap_or(run);
+            request_cancel(db, newest).await
+        })
     }
 
     fn retention(&self) -> Duration {
