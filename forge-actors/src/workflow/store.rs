@@ -540,4 +540,16 @@ mod tests {
         assert_ne!(without_lock, of_transaction);
         assert_eq!(without_lock, code(include_str!("sql/record_steps.sql")));
     }
+
+    #[test]
+    fn children_are_asked_to_end_alike_whoever_ends_their_parent() {
+        let asks = |statement: &str| {
+            let (_, update) =
+                statement.split_once("UPDATE forge_workflow_runs run").expect("it updates runs");
+            let (changes, _) = update.split_once("FROM wanted").expect("those that are wanted");
+            changes.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let by_owner = asks(include_str!("sql/cancel_own_children.sql"));
+        assert_eq!(asks(include_str!("sql/cancel_children.sql")), by_owner);
+    }
 }

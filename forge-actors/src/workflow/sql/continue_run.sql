@@ -1,12 +1,11 @@
 -- Called by workflow/store: $1 lease, $2 run, $3 claim, $4 the new run, $5 its arguments, $6 seconds for which
--- runs are kept whose workflow says nothing else, $7 rows and $8 bytes of the journal. Ends a run and starts
--- the one that it goes on as, with the same key, parent, identity and attributes. A run of which a person has
--- asked to be cancelled does not go on; one that is to be paused is paused as the new run. Signals and events that
--- it has not received wait for the new run, which remembers the newest $9 events that were received; older ones,
--- and all that were routed before them, it does not receive. Signals are moved by sql/adopt_signals.sql. Its live
--- children are those of the new run then. Locks the row of the lease for key share; then the key, as starts
--- do; then the run and its children in the order of their ids. Primary keys, and the indexes
--- forge_workflow_keys_run, forge_workflow_runs_parent and forge_workflow_steps_awaits.
+-- runs are kept whose workflow says nothing else, $7 rows and $8 bytes of the journal, $9 received events that the
+-- new run remembers, the newest ones: older ones, and all that were routed before them, it does not receive. Ends a
+-- run and starts the one that it goes on as, with the same key, parent, identity, attributes and live children. A run
+-- that is to be cancelled does not go on; one that is to be paused is paused as the new run. Signals that it has not
+-- received are moved by sql/adopt_signals.sql. Locks the row of the lease for key share; then the key, as starts do;
+-- then the run and its children in the order of their ids. Primary keys, and the indexes forge_workflow_keys_run,
+-- forge_workflow_runs_parent and forge_workflow_steps_awaits.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners

@@ -2,9 +2,9 @@
 -- events, skips those that another router has locked. Runs that wait for one of them are made due, and those that
 -- are compensated when the last of their children has ended: they wait for them before that. The ends of runs and
 -- jobs are deleted, since a run that begins to wait for one looks for it where it is kept. A signal to a run that has
--- gone on is passed on to the newest run, and routed by the next look. Locks the runs in the
--- order of their ids, as sql/leave_runs.sql does. Primary keys, and the indexes forge_workflow_steps_event and
--- forge_workflow_steps_awaits.
+-- gone on is passed on to the newest run, and routed by the next look. Locks the runs in the order of their ids, as
+-- sql/leave_runs.sql does. Primary keys, and the indexes forge_workflow_steps_event, forge_workflow_steps_awaits,
+-- forge_workflow_runs_parent, forge_workflow_runs_continues and forge_workflow_history_continues.
 WITH picked AS MATERIALIZED (
     SELECT id, event, key, run_id, CASE WHEN event IN ('forge.run', 'forge.job') THEN key::uuid END AS ended
     FROM forge_workflow_events
