@@ -146,5 +146,8 @@ fn lower(spec: &EventSpec) -> TokenStream {
                 #key
             }
         }
+
+        #(#cfgs)*
+        ::forge::__private::inventory::submit! { ::forge::app::workflow::EventRegistration::of::<#event>() }
     }
 }

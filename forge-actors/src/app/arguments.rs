@@ -134,7 +134,7 @@ fn unknown(expected: &[&str]) -> String {
 }
 
 /// The refusal of `field`, or of a value inside of it: `lines[1].count`.
-fn at_path(field: &str, refused: &InputError) -> FieldError {
+pub(super) fn at_path(field: &str, refused: &InputError) -> FieldError {
     let mut path = field.to_owned();
     for segment in refused.error.path() {
         let name = match segment {

@@ -3,6 +3,7 @@
 //! `forge.skipCompensation`, `forge.forkWorkflow`. Each is audited in its own transaction.
 
 use crate::app::workflow::emit::InsertNewEvent;
+use crate::app::workflow::event::check_payload_of;
 use crate::app::workflow::{EVENTS_TOPIC, WORKFLOWS_TOPIC};
 use crate::app::workflow_run::limits::EVENT_BYTES_MAX;
 use crate::app::workflow_run::new_run::NewEvent;
@@ -30,7 +31,8 @@ pub struct WorkflowChange {
 }
 
 /// Sends a signal to one run, which receives it with `wait_for_signal`, now or later. `name` is the name of
-/// the event, `payload` its JSON. A signal to a run that has ended is refused.
+/// the event, `payload` its JSON. A signal to a run that has ended is refused, and so is a payload that does
+/// not fit the event that the binary of the answering node has under this name.
 #[forge_app_macros::mutation(name = "forge.signalWorkflow", role = "admin", input_max = "1MiB")]
 pub async fn signal_workflow(
     ctx: &MutationContext,
@@ -39,7 +41,7 @@ pub async fn signal_workflow(
     payload: String,
 ) -> Result<WorkflowChange> {
     check_event_name(&name, "a signal")?;
-    check_payload(&payload, "a signal")?;
+    check_payload(&name, &payload, None, "a signal")?;
     let audit = record(ctx, "signalWorkflow", format!("{id} {name}")).await?;
     let run = ChangedRuns::expect(ctx.db(), id).await?;
     if run.status.is_ended() {
@@ -242,8 +244,8 @@ pub(super) fn check_event_name(name: &str, of: &str) -> Result<()> {
     Ok(())
 }
 
-/// The payload of an event or a signal.
-pub(super) fn check_payload(payload: &str, of: &str) -> Result<()> {
+/// The payload of the event or signal `name`. `key` is the text of an event's key.
+pub(super) fn check_payload(name: &str, payload: &str, key: Option<&str>, of: &str) -> Result<()> {
     let refused = |text: String| Fault::new(Code::BadRequest, text);
     if payload.len() > EVENT_BYTES_MAX {
         let text = format!("the payload of {of} has at most {EVENT_BYTES_MAX} bytes");
@@ -251,7 +253,7 @@ pub(super) fn check_payload(payload: &str, of: &str) -> Result<()> {
     }
     serde_json::from_str::<serde::de::IgnoredAny>(payload)
         .map_err(|error| refused(format!("the payload is no JSON: {error}")))?;
-    Ok(())
+    check_payload_of(name, payload, key)
 }
 
 /// A reason as the audit has it behind what the command is about.

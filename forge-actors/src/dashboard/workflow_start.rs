@@ -4,11 +4,11 @@
 use serde_json::{Map, Value};
 
 use crate::app::startable::StartableWorkflow;
-use crate::app::workflow::emit::{InsertNewEvent, ONCE_BYTES_MAX};
+use crate::app::workflow::emit::{InsertNewEvent, check_once};
 use crate::app::workflow::event::EVENT_KEY_BYTES_MAX;
 use crate::app::workflow::start::KEY_BYTES_MAX;
 use crate::app::workflow::{IdConflict, StartOutcome};
-use crate::app::workflow_run::limits::{PUBLISHED_BYTES_MAX, WAIT_MAX};
+use crate::app::workflow_run::limits::{PUBLISHED_BYTES_MAX, WAIT_MAX, attributes_too_large};
 use crate::app::workflow_run::new_run::NewEvent;
 use crate::app::{MutationContext, QueryContext, Result, Secret};
 use crate::dashboard::audit::CompleteAudit;
@@ -93,8 +93,9 @@ pub async fn start_workflow(
 
 /// Emits an event, for the runs that wait for its key now or later. `key` is the JSON of the value that the
 /// application's event has in the field of its key (`null` for an event without one), `payload` that of the
-/// whole event. Of all events of this name and key with the same idempotency key `once`, the first one
-/// counts.
+/// whole event. Where the binary of the answering node has the type of the event, a payload that does not fit
+/// it, or has another key, is refused with `BAD_REQUEST`. Of all events of this name and key with the same
+/// idempotency key `once`, the first one counts.
 #[forge_app_macros::mutation(name = "forge.emitEvent", role = "admin", input_max = "1MiB")]
 pub async fn emit_event(
     ctx: &MutationContext,
@@ -106,13 +107,9 @@ pub async fn emit_event(
 ) -> Result<EmittedEvent> {
     let because = because(reason.as_deref())?;
     check_event_name(&event, "an event")?;
-    check_payload(&payload, "an event")?;
     let key = checked_key(&key, "key of an event", EVENT_KEY_BYTES_MAX)?;
-    if once.as_ref().is_some_and(|once| once.is_empty() || once.len() > ONCE_BYTES_MAX || once.contains('\0'))
-    {
-        let text = format!("the idempotency key of an event has 1 to {ONCE_BYTES_MAX} bytes");
-        return Err(Fault::new(Code::BadRequest, text));
-    }
+    check_payload(&event, &payload, Some(&key), "an event")?;
+    once.as_deref().map(check_once).transpose()?;
     let audit = record(ctx, "emitEvent", format!("{event} {key}{because}")).await?;
     let waiting = admin::count_waiting(ctx.db(), &event, &key).await?;
     let payload = Secret::new(payload);
@@ -182,8 +179,7 @@ fn attributes_of(attributes: &[WorkflowAttribute]) -> Result<Option<String>> {
     }
     let json = Value::Object(object).to_string();
     if json.len() > PUBLISHED_BYTES_MAX {
-        let text = format!("the attributes of a run have at most {PUBLISHED_BYTES_MAX} bytes");
-        return Err(Fault::new(Code::PayloadTooLarge, text));
+        return Err(attributes_too_large());
     }
     if json.contains("\\u0000") {
         return Err(refused("an attribute holds the character U+0000, which Postgres cannot store"));

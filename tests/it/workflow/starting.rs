@@ -1,7 +1,7 @@
 //! What an operator begins in the place of the application: runs, and events.
 
 use forge::prelude::*;
-use forge_actors::dashboard::workflow_commands::CancelWorkflow;
+use forge_actors::dashboard::workflow_commands::{CancelWorkflow, SignalWorkflow};
 use forge_actors::dashboard::workflow_start::{EmitEvent, ListStartableWorkflows, StartWorkflow};
 use forge_actors::dashboard::workflows::ShowWorkflow;
 use forge_actors::workflow::admin::WorkflowAttribute;
@@ -228,6 +228,14 @@ async fn an_event_of_an_operator_reaches_the_runs_that_wait_for_its_key() {
             "the payload of an event has at most 262144 bytes",
         ),
         (emission("7", paid, Some("")), Code::BadRequest, "1 to 512 bytes"),
+        (emission("7", r#"{"order": 7}"#, None), Code::BadRequest, "`samples.paid`: missing field `amount`"),
+        (
+            emission("7", r#"{"order": 7, "amount": "3"}"#, None),
+            Code::BadRequest,
+            "does not fit the event `samples.paid`: `amount` invalid type: string",
+        ),
+        (emission("7", r#"{"order": 7, "amont": 3}"#, None), Code::BadRequest, "`amont` is unknown"),
+        (emission("8", paid, None), Code::BadRequest, "its key is 7"),
         (named(""), Code::BadRequest, "the name of an event"),
         (named("forge.run"), Code::BadRequest, "does not begin with `forge.`"),
     ] {
@@ -235,5 +243,10 @@ async fn an_event_of_an_operator_reaches_the_runs_that_wait_for_its_key() {
         assert_eq!(refused.code(), code, "{refused}");
         assert!(refused.message().contains(words), "{refused}");
     }
+    // What the binary has no type for may be an event of another one.
+    admin(&stage, named("samples.unknown")).await.unwrap();
+    let signal = SignalWorkflow { id: runs[2], name: "samples.nudge".to_owned(), payload: "{}".to_owned() };
+    let refused = admin(&stage, signal).await.unwrap_err();
+    assert!(refused.message().contains("`samples.nudge`: missing field `text`"), "{refused}");
     stage.close().await;
 }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use forge_actors::dashboard::workflow_commands::{
+    CancelWorkflow, PauseWorkflow, ResumeWorkflow, RetryWorkflow,
+};
+use forge_actors::dashboard::workflows::ShowWorkflow;
 use forge_tests::until;
 use serde_json::json;
 
+use super::operating::admin;
 use super::samples::*;
 use super::stage::Stage;
 
@@ -40,6 +45,27 @@ async fn events_before_the_wait_are_kept_and_each_is_consumed_once() {
     }
     let ended = stage.ended(run).await;
     let mut amounts: Vec<u32> = serde_json::from_value(ended.output.unwrap()).unwrap();
+    amounts.sort_unstable();
+    assert_eq!(amounts, [1, 2, 3, 4]);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_side_by_side_that_find_the_same_event_receive_one_each() {
+    let stage = Stage::open().await;
+    let run = stage.started(BeginInstallments { order: 7 }).await;
+    stage.has_status(run, "waiting").await;
+    admin(&stage, PauseWorkflow { id: run }).await.unwrap();
+    for amount in [1, 2, 3, 4] {
+        stage.call(Pay { order: 7, amount }).await;
+    }
+    until("all are routed: none comes later", LIMIT, || async {
+        let open = "SELECT count(*) FROM forge_workflow_events WHERE NOT routed";
+        (stage.value::<i64>(open).await == 0).then_some(())
+    })
+    .await;
+    admin(&stage, ResumeWorkflow { id: run }).await.unwrap();
+    let mut amounts: Vec<u32> = serde_json::from_value(stage.ended(run).await.output.unwrap()).unwrap();
     amounts.sort_unstable();
     assert_eq!(amounts, [1, 2, 3, 4]);
     stage.close().await;
@@ -152,6 +178,45 @@ async fn a_signal_that_was_not_received_waits_for_the_run_that_goes_on() {
         found
     });
     assert_eq!(output.await, r#"["one","two"]"#);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_does_not_fit_its_type_parks_the_run_until_code_fits() {
+    let stage = Stage::open().await;
+    let runs =
+        [stage.started(BeginPayment { order: 7 }).await, stage.started(BeginInstallments { order: 7 }).await];
+    for run in runs {
+        stage.has_status(run, "waiting").await;
+    }
+    // As a binary emits it whose event has another form.
+    let emit = r#"INSERT INTO forge_workflow_events (event, key, payload) VALUES ('samples.paid', '7', '{"order": 7}')"#;
+    stage.execute(emit).await;
+    for run in runs {
+        stage.has_status(run, "diverged").await;
+    }
+    let shown = admin(&stage, ShowWorkflow { id: runs[0] }).await.unwrap();
+    let event: i64 = stage.value("SELECT id FROM forge_workflow_events").await;
+    assert_eq!(
+        shown["divergence"],
+        json!({
+            "position": "2",
+            "expected": format!("`samples.paid` (event) with the payload of the event {event}"),
+            "found": "`samples.paid` (event) of a type that it does not fit: missing field `amount` at line 1 column 12",
+        })
+    );
+    let consumed = "SELECT count(*) FROM forge_workflow_steps WHERE event_id IS NOT NULL";
+    assert_eq!(stage.value::<i64>(consumed).await, 0);
+    // It waits for nothing that does not fit when it is cancelled.
+    admin(&stage, CancelWorkflow { id: runs[1], reason: None }).await.unwrap();
+    assert_eq!(stage.ended(runs[1]).await.status, "cancelled");
+
+    admin(&stage, RetryWorkflow { id: runs[0], from_step: None }).await.unwrap();
+    stage.has_status(runs[0], "diverged").await;
+    stage.execute(r#"UPDATE forge_workflow_events SET payload = '{"order": 7, "amount": 3}'"#).await;
+    admin(&stage, RetryWorkflow { id: runs[0], from_step: None }).await.unwrap();
+    assert_eq!(stage.ended(runs[0]).await.output, Some(json!(3)));
+    assert_eq!(stage.log(runs[0]).await, ["begin", "end"]);
     stage.close().await;
 }
 

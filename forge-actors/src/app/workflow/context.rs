@@ -21,7 +21,7 @@ use crate::app::workflow::step::written;
 use crate::app::workflow_run::branch::{Branch, StepPosition};
 use crate::app::workflow_run::compensation::Compensation;
 use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus};
-use crate::app::workflow_run::limits::PUBLISHED_BYTES_MAX;
+use crate::app::workflow_run::limits::{PUBLISHED_BYTES_MAX, attributes_too_large};
 use crate::app::workflow_run::run::{ActiveRun, Found};
 use crate::app::workflow_run::store::{StepConnection, StepRow};
 use crate::db::error::lost_race;
@@ -105,8 +105,7 @@ impl WorkflowContext {
     pub async fn set_attribute(&self, name: &str, value: impl Into<Value> + Send) -> Result<()> {
         let run = self.run();
         let Some(text) = run.set_attribute(name, value.into(), PUBLISHED_BYTES_MAX) else {
-            let text = format!("the attributes of a run have at most {PUBLISHED_BYTES_MAX} bytes");
-            return Err(Fault::new(Code::PayloadTooLarge, text));
+            return Err(attributes_too_large());
         };
         if run.is_replaying() {
             return Ok(());

@@ -17,7 +17,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 
 /// Bytes of the idempotency key of an event.
-pub(crate) const ONCE_BYTES_MAX: usize = 512;
+const ONCE_BYTES_MAX: usize = 512;
 
 /// The kinds that emit events.
 #[diagnostic::on_unimplemented(
@@ -157,14 +157,23 @@ impl<K: Kind> Emit<'_, K> {
     /// Of all events of this name and key with the same idempotency key, the first one counts.
     pub fn once(mut self, key: &str) -> Self {
         self.event = self.event.and_then(|event| {
-            if key.is_empty() || key.len() > ONCE_BYTES_MAX {
-                let text = format!("the idempotency key of an event has 1 to {ONCE_BYTES_MAX} bytes");
-                return Err(Fault::new(Code::BadRequest, text));
-            }
+            check_once(key)?;
             Ok(NewEvent { once: Some(key.to_owned()), ..event })
         });
         self
     }
+}
+
+/// Checks the idempotency key of an event.
+///
+/// # Errors
+/// `BAD_REQUEST` when it is empty, longer than 512 bytes, or has the character U+0000.
+pub(crate) fn check_once(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > ONCE_BYTES_MAX || key.contains('\0') {
+        let text = format!("the idempotency key of an event has 1 to {ONCE_BYTES_MAX} bytes");
+        return Err(Fault::new(Code::BadRequest, text));
+    }
+    Ok(())
 }
 
 impl<'a, K: Emits> IntoFuture for Emit<'a, K> {

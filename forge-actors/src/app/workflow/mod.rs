@@ -24,7 +24,7 @@ pub use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
 pub use crate::app::workflow_run::new_run::{IdConflict, ParentPolicy, StartOutcome};
 pub use crate::app::workflow_run::{ActiveRun, WorkflowMeta};
 pub use emit::{Emit, Emits};
-pub use event::Event;
+pub use event::{Event, EventRegistration};
 pub use group::{Winner2, Winner3};
 pub use handle::WorkflowHandle;
 pub use migration::{Journal, JournalContents, MigrationRegistration};

@@ -23,7 +23,9 @@ use crate::app::workflow::event::Event;
 use crate::app::workflow::handle::WorkflowHandle;
 use crate::app::workflow_run::WorkflowMeta;
 use crate::app::workflow_run::branch::StepPosition;
-use crate::app::workflow_run::limits::{EVENT_BYTES_MAX, PUBLISHED_BYTES_MAX, WAIT_MAX};
+use crate::app::workflow_run::limits::{
+    EVENT_BYTES_MAX, PUBLISHED_BYTES_MAX, WAIT_MAX, attributes_too_large,
+};
 use crate::app::workflow_run::new_run::{IdConflict, NewRun, NewSignal, ParentPolicy, StartOutcome};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
@@ -224,8 +226,7 @@ impl<H, K: Kind> Start<'_, H, K> {
         if !attributes.is_empty() {
             let json = Value::Object(attributes).to_string();
             if json.len() > PUBLISHED_BYTES_MAX {
-                let text = format!("the attributes of a run have at most {PUBLISHED_BYTES_MAX} bytes");
-                return Err(Fault::new(Code::PayloadTooLarge, text));
+                return Err(attributes_too_large());
             }
             run.attributes = Some(json);
         }

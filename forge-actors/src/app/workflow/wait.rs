@@ -11,12 +11,12 @@ use crate::app::error::Result;
 use crate::app::wire_shape::shape_of;
 use crate::app::workflow::event::{Event, key_text};
 use crate::app::workflow_run::branch::{Branch, StepPosition};
-use crate::app::workflow_run::journal::{StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
+use crate::app::workflow_run::journal::{Divergence, StepIdentity, StepKind, StepStatus, UNCHECKED_SHAPE};
 use crate::app::workflow_run::limits::{SHORT_WAIT, WAIT_MAX};
 use crate::app::workflow_run::run::{ActiveRun, Found};
 use crate::app::workflow_run::store::{StepRow, TakenEvent};
 use crate::kernel::error_chain::error_chain;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::Fault;
 use crate::kernel::time::{Timestamp, secs};
 
 /// Waits in memory until this moment; a run that only waits leaves memory meanwhile.
@@ -123,11 +123,12 @@ impl WorkflowContext {
     }
 
     /// Waits for an event with this key. An event that was emitted after the run had started and before it
-    /// waits here is found too; each event is consumed once by a run, the oldest one first.
+    /// waits here is found too; each event is consumed once by a run, the oldest one first. An event that
+    /// does not fit the type is not consumed: the run diverges, and goes on when a person retries it with code
+    /// that fits.
     ///
     /// # Errors
-    /// `PAYLOAD_TOO_LARGE` when the journal is full. `CONFLICT` when the recorded event does not fit the
-    /// type.
+    /// `PAYLOAD_TOO_LARGE` when the journal is full.
     ///
     /// ```
     /// # extern crate forge_actors as forge;
@@ -187,13 +188,7 @@ impl<'a, E> WaitFor<'a, E> {
     }
 
     async fn run(self, limit: Option<WaitLimit>) -> Result<Option<E>> {
-        let wanted = self.wanted?;
-        let Some(payload) = wanted.wait(self.ctx.run(), limit).await? else { return Ok(None) };
-        let event = (self.read)(payload.as_bytes()).map_err(|error| {
-            let text = format!("the event `{}` that came does not fit its type: {error}", wanted.name);
-            Fault::new(Code::Conflict, text)
-        })?;
-        Ok(Some(event))
+        self.wanted?.wait(self.ctx.run(), limit, self.read).await
     }
 }
 
@@ -281,14 +276,24 @@ async fn sleep(run: &Arc<ActiveRun>, place: &StepPosition, limit: WaitLimit) -> 
 }
 
 impl Wanted {
-    /// Waits for the event; its payload.
-    async fn wait(&self, run: &Arc<ActiveRun>, limit: Option<WaitLimit>) -> Result<Option<String>> {
+    /// Waits for the event.
+    async fn wait<E>(
+        &self,
+        run: &Arc<ActiveRun>,
+        limit: Option<WaitLimit>,
+        read: fn(&[u8]) -> serde_json::Result<E>,
+    ) -> Result<Option<E>> {
         let Self { place, kind, name, key, shape } = self;
         let wanted = StepIdentity { kind: *kind, name, shape: *shape };
         let due_at = match run.find(place, wanted) {
             Found::Ended(entry) => {
                 Branch::current()?.ended(entry.finished_at);
-                return Ok((entry.status == StepStatus::Completed).then_some(entry.output).flatten());
+                let payload = entry.output.filter(|_| entry.status == StepStatus::Completed);
+                let Some(payload) = payload else { return Ok(None) };
+                return match read(payload.as_bytes()) {
+                    Ok(event) => Ok(Some(event)),
+                    Err(error) => self.diverge(run, "the payload that the run has received", &error).await,
+                };
             }
             Found::Never => return run.never().await,
             Found::Open(entry) => entry.due_at,
@@ -309,13 +314,20 @@ impl Wanted {
             arrivals.borrow_and_update();
             {
                 let _executing = run.executing();
-                let found = run.store.find_event(name, key, &run.claimed_events()).await?;
-                if let Some(event) = found
-                    && let Some(claimed) = run.claim_event(event.id)
-                {
-                    let payload = self.consume(run, event).await?;
+                if let Some(event) = run.store.find_event(name, key, &run.claimed_events()).await? {
+                    // A wait beside this one may have found it at the same time: there may be another event.
+                    let Some(claimed) = run.claim_event(event.id) else { continue };
+                    let received = match read(event.payload.as_bytes()) {
+                        Ok(received) => received,
+                        // Not consumed: code that fits receives it.
+                        Err(error) => {
+                            let payload = format!("the payload of the event {}", event.id);
+                            return self.diverge(run, &payload, &error).await;
+                        }
+                    };
+                    self.consume(run, event).await?;
                     claimed.keep();
-                    return Ok(Some(payload));
+                    return Ok(Some(received));
                 }
                 if due_at.is_some_and(|due_at| run.time_until(due_at).is_zero()) {
                     let mut row = StepRow::new(&place.position, *kind, name, *shape);
@@ -336,15 +348,26 @@ impl Wanted {
         }
     }
 
-    async fn consume(&self, run: &Arc<ActiveRun>, event: TakenEvent) -> Result<String> {
+    /// What has come does not fit the type that the code waits for: the run is parked.
+    async fn diverge<T>(&self, run: &ActiveRun, payload: &str, error: &serde_json::Error) -> T {
+        let step = format!("`{}` ({})", self.name, self.kind.as_str());
+        run.diverge(Divergence {
+            position: self.place.position.clone(),
+            expected: format!("{step} with {payload}"),
+            found: Some(format!("{step} of a type that it does not fit: {error}")),
+        });
+        run.never().await
+    }
+
+    async fn consume(&self, run: &Arc<ActiveRun>, event: TakenEvent) -> Result<()> {
         let mut row = StepRow::new(&self.place.position, self.kind, &self.name, self.shape);
         row.number = Some(run.next_number());
         row.event = Some((self.name.clone(), self.key.clone()));
         row.event_id = Some(event.id);
         let reserved = run.reserve(event.payload.len())?;
-        row.output = Some(event.payload.clone());
+        row.output = Some(event.payload);
         Branch::current()?.ended(run.record(row).await?.finished_at);
         drop(reserved);
-        Ok(event.payload)
+        Ok(())
     }
 }

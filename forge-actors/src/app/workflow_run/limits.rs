@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{days, millis, minutes, secs};
 
 /// Rows of the journal of one run; the next step fails.
@@ -37,3 +38,9 @@ pub const CRASHES_MAX: u32 = 20;
 pub(crate) const CONSUMED_EVENTS_MAX: i64 = 1_000;
 /// A wait that is over within this time does not leave memory.
 pub(crate) const SHORT_WAIT: Duration = millis(100);
+
+/// The refusal of attributes with more than [`PUBLISHED_BYTES_MAX`] as JSON.
+pub(crate) fn attributes_too_large() -> Fault {
+    let text = format!("the attributes of a run have at most {PUBLISHED_BYTES_MAX} bytes");
+    Fault::new(Code::PayloadTooLarge, text)
+}

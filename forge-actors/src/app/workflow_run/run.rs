@@ -253,6 +253,13 @@ impl ActiveRun {
         left_at.is_some_and(|seen| *self.arrivals.borrow() != seen)
     }
 
+    /// Notes how the code differs from what the run has received, unless it differs already.
+    pub(in crate::app) fn diverge(&self, divergence: Divergence) {
+        self.with(|progress| {
+            progress.divergence.get_or_insert(divergence);
+        });
+    }
+
     /// Whether the code differs from the journal.
     pub fn has_diverged(&self) -> bool {
         self.with(|progress| progress.divergence.is_some())
