@@ -359,6 +359,120 @@ CREATE FUNCTION public.forge_members_of(target regclass) RETURNS SETOF regclass
     )
     SELECT oid::regclass FROM member JOIN pg_class USING (oid) WHERE relkind IN ('r', 'p') ORDER BY oid
 $$;
+CREATE TABLE public.forge_workflow_history (
+    id uuid NOT NULL,
+    workflow text NOT NULL,
+    version integer NOT NULL,
+    key text,
+    status public.forge_workflow_status NOT NULL,
+    claim integer NOT NULL,
+    error json,
+    output json,
+    input json NOT NULL,
+    identity json,
+    trace text,
+    created_at timestamp with time zone NOT NULL,
+    begun_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    deadline_at timestamp with time zone,
+    parent_id uuid,
+    parent_position text COLLATE pg_catalog."C",
+    followed boolean NOT NULL,
+    attributes jsonb,
+    published json,
+    steps integer NOT NULL,
+    journal_bytes bigint NOT NULL,
+    continues uuid,
+    CONSTRAINT forge_workflow_history_ended CHECK ((status = ANY (ARRAY['completed'::public.forge_workflow_status, 'failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status, 'terminated'::public.forge_workflow_status, 'continued'::public.forge_workflow_status]))),
+    CONSTRAINT forge_workflow_history_why CHECK (((status <> 'failed'::public.forge_workflow_status) OR (error IS NOT NULL))),
+    CONSTRAINT forge_workflow_history_workflow_check CHECK ((workflow <> ''::text))
+);
+COMMENT ON TABLE public.forge_workflow_history IS 'Runs that have ended, kept with their journal until expires_at.';
+CREATE TABLE public.forge_workflow_runs (
+    id uuid NOT NULL,
+    workflow text NOT NULL,
+    version integer NOT NULL,
+    key text,
+    status public.forge_workflow_status DEFAULT 'ready'::public.forge_workflow_status NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    owner_id bigint,
+    claim integer DEFAULT 0 NOT NULL,
+    wakes integer DEFAULT 0 NOT NULL,
+    request public.forge_workflow_request,
+    cancel_reason text,
+    ending public.forge_workflow_status,
+    error json,
+    input json NOT NULL,
+    identity json,
+    trace text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    begun_at timestamp with time zone,
+    deadline_at timestamp with time zone,
+    parent_id uuid,
+    parent_position text COLLATE pg_catalog."C",
+    parent_policy public.forge_workflow_parent_policy,
+    awaited boolean DEFAULT false NOT NULL,
+    followed boolean DEFAULT false NOT NULL,
+    retain_secs double precision,
+    attributes jsonb,
+    published json,
+    steps integer DEFAULT 0 NOT NULL,
+    journal_bytes bigint DEFAULT 0 NOT NULL,
+    continues uuid,
+    crashes integer DEFAULT 0 NOT NULL,
+    crashed_at timestamp with time zone,
+    events_from timestamp with time zone,
+    consumed bigint[],
+    CONSTRAINT forge_workflow_runs_child CHECK (((parent_id IS NULL) = (parent_policy IS NULL))),
+    CONSTRAINT forge_workflow_runs_ending CHECK ((ending = ANY (ARRAY['failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status]))),
+    CONSTRAINT forge_workflow_runs_live CHECK ((status = ANY (ARRAY['ready'::public.forge_workflow_status, 'running'::public.forge_workflow_status, 'waiting'::public.forge_workflow_status, 'paused'::public.forge_workflow_status, 'diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))),
+    CONSTRAINT forge_workflow_runs_owned CHECK (((status = 'running'::public.forge_workflow_status) = (owner_id IS NOT NULL))),
+    CONSTRAINT forge_workflow_runs_reason CHECK (((cancel_reason IS NULL) OR (NOT (request IS DISTINCT FROM 'cancel'::public.forge_workflow_request)))),
+    CONSTRAINT forge_workflow_runs_version_check CHECK ((version > 0)),
+    CONSTRAINT forge_workflow_runs_why CHECK ((((ending IS NULL) AND (status <> ALL (ARRAY['diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))) OR (error IS NOT NULL))),
+    CONSTRAINT forge_workflow_runs_workflow_check CHECK ((workflow <> ''::text))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
+COMMENT ON TABLE public.forge_workflow_runs IS 'Runs that have not ended. Ending one moves its row to forge_workflow_history.';
+COMMENT ON COLUMN public.forge_workflow_runs.due_at IS 'When it is to be claimed, by the clock of the database; infinity while it waits for an event without a timeout.';
+COMMENT ON COLUMN public.forge_workflow_runs.claim IS 'Counts the claims of the run. A node names it with owner_id in each write, so that a write of an earlier claim is refused.';
+COMMENT ON COLUMN public.forge_workflow_runs.wakes IS 'Counts what has come for waits of the run: events, signals, ends of children and jobs. A node that lets the run wait compares it with the count that it has read.';
+COMMENT ON COLUMN public.forge_workflow_runs.request IS 'What a person, or the end of its parent, has asked of the run, and its node has not done yet: pause or cancel.';
+COMMENT ON COLUMN public.forge_workflow_runs.cancel_reason IS 'Of a request to cancel: by whom, and why; the message of the failure ends so. Null when nobody has said it.';
+COMMENT ON COLUMN public.forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
+COMMENT ON COLUMN public.forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
+COMMENT ON COLUMN public.forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
+COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run before this one, which has gone on as this one.';
+COMMENT ON COLUMN public.forge_workflow_runs.crashes IS 'Activations that have ended without the run having left, since its last step ended: its node was lost, or the activation failed.';
+COMMENT ON COLUMN public.forge_workflow_runs.crashed_at IS 'When the last of them was noticed.';
+COMMENT ON COLUMN public.forge_workflow_runs.events_from IS 'Events that were routed before this are not received; null stands for created_at. Set where it goes on for an earlier run.';
+COMMENT ON COLUMN public.forge_workflow_runs.consumed IS 'Events since events_from that the runs for which it goes on have received.';
+CREATE FUNCTION public.forge_newest_workflow_run(run uuid) RETURNS TABLE(id uuid)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH RECURSIVE chain AS (
+          SELECT forge_newest_workflow_run.run AS id,
+             0 AS link
+         UNION ALL
+          SELECT next.id,
+             (chain_1.link + 1)
+            FROM (chain chain_1
+              CROSS JOIN LATERAL ( SELECT live.id
+                    FROM public.forge_workflow_runs live
+                   WHERE (live.continues = chain_1.id)
+                 UNION ALL
+                  SELECT ended.id
+                    FROM public.forge_workflow_history ended
+                   WHERE (ended.continues = chain_1.id)) next)
+         )
+  SELECT chain.id
+    FROM chain
+   WHERE (chain.link > 0)
+   ORDER BY chain.link DESC
+  LIMIT 1;
+END;
+COMMENT ON FUNCTION public.forge_newest_workflow_run(run uuid) IS 'The newest of the runs that a run has gone on as; no row where it has not.';
 CREATE FUNCTION public.forge_read_changes(since pg_snapshot, rows_max integer, OUT snapshot pg_snapshot, OUT horizon xid8, OUT server_started timestamp with time zone, OUT too_many boolean, OUT tables oid[]) RETURNS record
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1018,36 +1132,6 @@ ALTER TABLE public.forge_workflow_events ALTER COLUMN id ADD GENERATED ALWAYS AS
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE public.forge_workflow_history (
-    id uuid NOT NULL,
-    workflow text NOT NULL,
-    version integer NOT NULL,
-    key text,
-    status public.forge_workflow_status NOT NULL,
-    claim integer NOT NULL,
-    error json,
-    output json,
-    input json NOT NULL,
-    identity json,
-    trace text,
-    created_at timestamp with time zone NOT NULL,
-    begun_at timestamp with time zone,
-    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    deadline_at timestamp with time zone,
-    parent_id uuid,
-    parent_position text COLLATE pg_catalog."C",
-    followed boolean NOT NULL,
-    attributes jsonb,
-    published json,
-    steps integer NOT NULL,
-    journal_bytes bigint NOT NULL,
-    continues uuid,
-    CONSTRAINT forge_workflow_history_ended CHECK ((status = ANY (ARRAY['completed'::public.forge_workflow_status, 'failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status, 'terminated'::public.forge_workflow_status, 'continued'::public.forge_workflow_status]))),
-    CONSTRAINT forge_workflow_history_why CHECK (((status <> 'failed'::public.forge_workflow_status) OR (error IS NOT NULL))),
-    CONSTRAINT forge_workflow_history_workflow_check CHECK ((workflow <> ''::text))
-);
-COMMENT ON TABLE public.forge_workflow_history IS 'Runs that have ended, kept with their journal until expires_at.';
 CREATE TABLE public.forge_workflow_keys (
     workflow text NOT NULL,
     tenant text NOT NULL,
@@ -1063,12 +1147,14 @@ CREATE TABLE public.forge_workflow_owners (
     renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     lost_at timestamp with time zone,
+    crashed boolean DEFAULT true NOT NULL,
     CONSTRAINT forge_workflow_owners_node_name_check CHECK ((node_name <> ''::text))
 )
 WITH (fillfactor='50');
 COMMENT ON TABLE public.forge_workflow_owners IS 'Leases of nodes that run workflows. A write about a run locks the row of its owner for key share; taking the runs of an owner over locks that row for update and sets lost_at first. So no write of an owner is committed after its lease was taken.';
 COMMENT ON COLUMN public.forge_workflow_owners.id IS 'The fencing number of all runs that this owner holds; a process that lost its lease goes on under a new one.';
 COMMENT ON COLUMN public.forge_workflow_owners.lost_at IS 'Since when its runs may be taken; never set back.';
+COMMENT ON COLUMN public.forge_workflow_owners.crashed IS 'Of a lost lease: its process was gone. False of one that was given up, or that has run out while its process may have been alive, as in an outage of the database: the ends of its runs are not counted as crashes.';
 ALTER TABLE public.forge_workflow_owners ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.forge_workflow_owners_id_seq
     START WITH 1
@@ -1098,64 +1184,6 @@ COMMENT ON COLUMN public.forge_workflow_progress.id IS 'The run that a handle na
 COMMENT ON COLUMN public.forge_workflow_progress.run_id IS 'The run that it is now: another one after it went on as a new run.';
 COMMENT ON COLUMN public.forge_workflow_progress.followers IS 'The identities that have a handle of the run, as JSON.';
 COMMENT ON COLUMN public.forge_workflow_progress.due_at IS 'When a run that waits goes on at the latest.';
-CREATE TABLE public.forge_workflow_runs (
-    id uuid NOT NULL,
-    workflow text NOT NULL,
-    version integer NOT NULL,
-    key text,
-    status public.forge_workflow_status DEFAULT 'ready'::public.forge_workflow_status NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    owner_id bigint,
-    claim integer DEFAULT 0 NOT NULL,
-    wakes integer DEFAULT 0 NOT NULL,
-    request public.forge_workflow_request,
-    cancel_reason text,
-    ending public.forge_workflow_status,
-    error json,
-    input json NOT NULL,
-    identity json,
-    trace text,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    begun_at timestamp with time zone,
-    deadline_at timestamp with time zone,
-    parent_id uuid,
-    parent_position text COLLATE pg_catalog."C",
-    parent_policy public.forge_workflow_parent_policy,
-    awaited boolean DEFAULT false NOT NULL,
-    followed boolean DEFAULT false NOT NULL,
-    retain_secs double precision,
-    attributes jsonb,
-    published json,
-    steps integer DEFAULT 0 NOT NULL,
-    journal_bytes bigint DEFAULT 0 NOT NULL,
-    continues uuid,
-    crashes integer DEFAULT 0 NOT NULL,
-    crashed_at timestamp with time zone,
-    events_from timestamp with time zone,
-    consumed bigint[],
-    CONSTRAINT forge_workflow_runs_child CHECK (((parent_id IS NULL) = (parent_policy IS NULL))),
-    CONSTRAINT forge_workflow_runs_ending CHECK ((ending = ANY (ARRAY['failed'::public.forge_workflow_status, 'cancelled'::public.forge_workflow_status]))),
-    CONSTRAINT forge_workflow_runs_live CHECK ((status = ANY (ARRAY['ready'::public.forge_workflow_status, 'running'::public.forge_workflow_status, 'waiting'::public.forge_workflow_status, 'paused'::public.forge_workflow_status, 'diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))),
-    CONSTRAINT forge_workflow_runs_owned CHECK (((status = 'running'::public.forge_workflow_status) = (owner_id IS NOT NULL))),
-    CONSTRAINT forge_workflow_runs_version_check CHECK ((version > 0)),
-    CONSTRAINT forge_workflow_runs_why CHECK ((((ending IS NULL) AND (status <> ALL (ARRAY['diverged'::public.forge_workflow_status, 'compensation_failed'::public.forge_workflow_status]))) OR (error IS NOT NULL))),
-    CONSTRAINT forge_workflow_runs_workflow_check CHECK ((workflow <> ''::text))
-)
-WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
-COMMENT ON TABLE public.forge_workflow_runs IS 'Runs that have not ended. Ending one moves its row to forge_workflow_history.';
-COMMENT ON COLUMN public.forge_workflow_runs.due_at IS 'When it is to be claimed, by the clock of the database; infinity while it waits for an event without a timeout.';
-COMMENT ON COLUMN public.forge_workflow_runs.claim IS 'Counts the claims of the run. A node names it with owner_id in each write, so that a write of an earlier claim is refused.';
-COMMENT ON COLUMN public.forge_workflow_runs.wakes IS 'Counts what has come for waits of the run: events, signals, ends of children and jobs. A node that lets the run wait compares it with the count that it has read.';
-COMMENT ON COLUMN public.forge_workflow_runs.request IS 'What a person, or the end of its parent, has asked of the run, and its node has not done yet: pause or cancel.';
-COMMENT ON COLUMN public.forge_workflow_runs.cancel_reason IS 'By whom it was asked to cancel, and why: the message of its failure ends so. Null when nobody has said it.';
-COMMENT ON COLUMN public.forge_workflow_runs.ending IS 'Set while completed steps are compensated: how the run ends then, and error says why.';
-COMMENT ON COLUMN public.forge_workflow_runs.followed IS 'Clients may follow it: what becomes of it is copied to forge_workflow_progress.';
-COMMENT ON COLUMN public.forge_workflow_runs.steps IS 'Rows of its journal when its owner left it last.';
-COMMENT ON COLUMN public.forge_workflow_runs.continues IS 'The run before this one, which has gone on as this one.';
-COMMENT ON COLUMN public.forge_workflow_runs.crashes IS 'Activations that have ended without the run having left, since its last step ended: its node was lost, or the activation failed.';
-COMMENT ON COLUMN public.forge_workflow_runs.crashed_at IS 'When the last of them was noticed.';
-COMMENT ON COLUMN public.forge_workflow_runs.events_from IS 'Events that were routed before this are not received; null stands for created_at. Set where it goes on for an earlier run.';
-COMMENT ON COLUMN public.forge_workflow_runs.consumed IS 'Events since events_from that the runs for which it goes on have received.';
 CREATE TABLE public.forge_workflow_steps (
     run_id uuid NOT NULL,
     "position" text NOT NULL COLLATE pg_catalog."C",

@@ -116,6 +116,7 @@ async fn runs_outlive_a_database_that_is_away_or_read_only_for_longer_than_their
     let before = recorded(&database).await;
     await_recorded(&database, before + 1, SEEN).await;
     println!("steps are recorded {:?} after the outage", back.elapsed());
+    assert_eq!(count(&database, "forge_workflow_runs where crashes > 0").await, 0, "an outage is no crash");
     await_recorded(&database, RUNS * STEPS * 3 / 5, LONG).await;
 
     set_read_only(&database, true).await;

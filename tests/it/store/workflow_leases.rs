@@ -81,7 +81,8 @@ async fn a_lease_that_is_given_up_beside_a_claim_leaves_no_run_behind() {
                 JOIN forge_workflow_owners owner ON owner.id = run.owner_id";
     assert_eq!(text(&mut session, held).await, "running true", "the rescuers see it");
     assert_eq!(release(&mut keeper).await, 1);
-    assert_eq!(text(&mut session, "SELECT status::text FROM forge_workflow_runs").await, "ready");
+    let stands = "SELECT status || ' ' || crashes FROM forge_workflow_runs";
+    assert_eq!(text(&mut session, stands).await, "ready 0", "a lease that is given up is no crash");
     statement!("forget_owners").execute(&mut keeper).await.unwrap();
     assert_eq!(text(&mut session, "SELECT count(*)::text FROM forge_workflow_owners").await, "0");
     bench.scratch.drop().await;
@@ -132,6 +133,91 @@ async fn a_run_that_loses_its_node_without_progress_waits_longer_each_time_and_i
     statement!("resume_runs").bind(vec![run]).execute(&mut session).await.unwrap();
     let resumed = "SELECT format('%s %s %s', status, crashes, error IS NULL) FROM forge_workflow_runs";
     assert_eq!(text(&mut session, resumed).await, "ready 0 t", "it has all of its tries again");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_was_lost_while_its_process_lived_is_no_crash_of_its_runs() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    let mut session = bench.scratch.connect().await;
+    let node: uuid::Uuid =
+        sqlx::query_scalar("SELECT gen_random_uuid()").fetch_one(&mut session).await.unwrap();
+    let suffix = format!("#{}", &node.simple().to_string()[20..]);
+    let lease = async |session: &mut PgConnection, node: uuid::Uuid| {
+        let register = "INSERT INTO forge_workflow_owners (node_id, node_name, renewed_at, expires_at)
+                        VALUES ($1, 'one', now() - interval '1 min', now() - interval '1 s') RETURNING id";
+        sqlx::query_scalar::<_, i64>(register).bind(node).fetch_one(session).await.unwrap()
+    };
+    let stands = "SELECT format('%s %s %s', status, crashes, crashed_at IS NULL) FROM forge_workflow_runs";
+    // Whether sessions are looked at, and the node of this session or another one.
+    let cases = [
+        ("an outage", false, uuid::Uuid::max(), "ready 0 t"),
+        ("its node is there", true, node, "ready 0 t"),
+        ("its node is gone", true, uuid::Uuid::max(), "ready 1 f"),
+    ];
+    let name = format!("SET application_name = 'one {suffix}'");
+    sqlx::raw_sql(AssertSqlSafe(name)).execute(&mut session).await.unwrap();
+    for (case, by_sessions, of, expected) in cases {
+        let lease = lease(&mut session, of).await;
+        let hold = "UPDATE forge_workflow_runs SET status = 'running', claim = claim + 1, owner_id = ";
+        bench.run(&format!("{hold}{lease}")).await;
+        let lose = statement!("lose_owners").bind(1.5).bind(by_sessions).bind(&suffix);
+        assert_eq!(lose.fetch_all(&mut session).await.unwrap().len(), 1, "{case}");
+        assert_eq!(release(&mut session).await, 1, "{case}");
+        assert_eq!(text(&mut session, stands).await, expected, "{case}");
+        statement!("forget_owners").execute(&mut session).await.unwrap();
+    }
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn the_reason_of_a_request_to_cancel_goes_with_the_request() {
+    let bench = Bench::open().await;
+    start(&bench).await;
+    let mut session = bench.scratch.connect().await;
+    let register = "INSERT INTO forge_workflow_owners (node_id, node_name, expires_at)
+                    VALUES (gen_random_uuid(), 'one', now() + interval '1 h') RETURNING id";
+    let lease: i64 = sqlx::query_scalar(register).fetch_one(&mut session).await.unwrap();
+    let hold = "UPDATE forge_workflow_runs SET status = 'running', claim = 1, owner_id = ";
+    bench.run(&format!("{hold}{lease}")).await;
+    let run: RunId =
+        sqlx::query_scalar("SELECT id FROM forge_workflow_runs").fetch_one(&mut session).await.unwrap();
+    statement!("request_cancel").bind(vec![run]).bind("by ana: no use").execute(&mut session).await.unwrap();
+    let withdrawn = "UPDATE forge_workflow_runs SET request = NULL";
+    let refused = sqlx::raw_sql(withdrawn).execute(&mut session).await.unwrap_err();
+    assert!(refused.to_string().contains("forge_workflow_runs_reason"), "{refused}");
+    let error = r#"{"code":"CANCELLED","message":"the run was cancelled"}"#;
+    let begin = statement!("begin_ending").bind(lease).bind(run).bind(1).bind("cancelled").bind(error);
+    begin.execute(&mut session).await.unwrap();
+    let stands = "SELECT format('%s %s %s', error ->> 'message', request IS NULL, cancel_reason IS NULL)
+                  FROM forge_workflow_runs";
+    assert_eq!(text(&mut session, stands).await, "the run was cancelled by ana: no use t t");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test]
+async fn a_check_before_a_deploy_reads_no_run_of_a_version_that_it_has_no_code_for() {
+    let bench = Bench::open().await;
+    let runs = "INSERT INTO forge_workflow_runs (id, workflow, version, status, due_at, input)
+                SELECT gen_random_uuid(), 'tour', CASE WHEN n > 5 THEN 1 ELSE 2 END, 'waiting', 'infinity', '{}'
+                FROM generate_series(1, 20000) n";
+    bench.run(runs).await;
+    let mut session = bench.scratch.connect().await;
+    sqlx::raw_sql("VACUUM ANALYZE forge_workflow_runs").execute(&mut session).await.unwrap();
+    for (name, sql) in [
+        ("list", include_str!("../../../forge-actors/src/workflow/sql/list_live_runs.sql")),
+        ("count", include_str!("../../../forge-actors/src/workflow/sql/count_live_versions.sql")),
+    ] {
+        let sql = sql.replace("$1", "'{tour}'").replace("$2", "'{2}'").replace("$3", "10");
+        let sql = format!(
+            "EXPLAIN {}",
+            sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+        );
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut session).await.unwrap();
+        let plan = plan.join("\n");
+        assert!(plan.contains("forge_workflow_runs_due") && !plan.contains("Seq Scan"), "{name}: {plan}");
+    }
     bench.scratch.drop().await;
 }
 

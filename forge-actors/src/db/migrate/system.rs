@@ -42,6 +42,7 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0011_calm_idle_tables.sql",
     "later/0012_create_workflows.sql",
     "later/0013_create_workflow_attempts.sql",
+    "later/0014_refine_workflows.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

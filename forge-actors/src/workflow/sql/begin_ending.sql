@@ -8,7 +8,7 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 )
 UPDATE forge_workflow_runs
-SET ending = $4::forge_workflow_status, request = NULL,
+SET ending = $4::forge_workflow_status, request = NULL, cancel_reason = NULL,
     error = CASE
         WHEN $4 = 'cancelled' AND cancel_reason IS NOT NULL
             THEN jsonb_set($5::jsonb, '{message}', to_jsonb(concat_ws(' ', $5::jsonb ->> 'message', cancel_reason)))::json

@@ -2,18 +2,8 @@
 -- that has gone on as a new one stands for the newest of them. Primary keys, and the indexes
 -- forge_workflow_runs_continues and forge_workflow_history_continues. `is_open`: it has not ended. No row: there
 -- is no such run.
-WITH RECURSIVE chain AS (
-    SELECT $1::uuid AS id, 0 AS link
-    UNION ALL
-    SELECT next.id, chain.link + 1
-    FROM chain
-    CROSS JOIN LATERAL (
-        SELECT run.id FROM forge_workflow_runs run WHERE run.continues = chain.id
-        UNION ALL
-        SELECT run.id FROM forge_workflow_history run WHERE run.continues = chain.id
-    ) AS next
-), newest AS (
-    SELECT id FROM chain ORDER BY link DESC LIMIT 1
+WITH newest AS MATERIALIZED (
+    SELECT coalesce((SELECT id FROM forge_newest_workflow_run($1)), $1) AS id
 )
 SELECT id, false AS is_open, status::text AS status, output::text AS output, error::text AS error
 FROM forge_workflow_history

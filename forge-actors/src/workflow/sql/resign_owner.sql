@@ -5,6 +5,6 @@ WITH own AS MATERIALIZED (
     SELECT id FROM forge_workflow_owners WHERE id = $1 AND lost_at IS NULL FOR UPDATE
 )
 UPDATE forge_workflow_owners owner
-SET lost_at = clock_timestamp()
+SET lost_at = clock_timestamp(), crashed = false
 FROM own
 WHERE owner.id = own.id

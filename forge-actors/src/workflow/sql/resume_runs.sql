@@ -12,6 +12,7 @@ WITH wanted AS MATERIALIZED (
 UPDATE forge_workflow_runs run
 -- A run that was to be cancelled when it was paused still is.
 SET request = CASE WHEN run.request = 'cancel' THEN run.request END,
+    cancel_reason = CASE WHEN run.request = 'cancel' THEN run.cancel_reason END,
     status = CASE WHEN run.status = 'paused' THEN 'ready'::forge_workflow_status ELSE run.status END,
     due_at = CASE WHEN run.status = 'paused' THEN clock_timestamp() ELSE run.due_at END,
     crashes = 0, crashed_at = NULL,

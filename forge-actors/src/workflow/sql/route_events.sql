@@ -13,23 +13,10 @@ WITH picked AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), forwarded AS MATERIALIZED (
-    SELECT picked.id, newest.run_id
+    SELECT picked.id, newest.id AS run_id
     FROM picked
-    CROSS JOIN LATERAL (
-        WITH RECURSIVE chain AS (
-            SELECT id AS run_id, 0 AS link FROM forge_workflow_history WHERE id = picked.run_id AND status = 'continued'
-            UNION ALL
-            SELECT next.id, chain.link + 1
-            FROM chain
-            CROSS JOIN LATERAL (
-                SELECT run.id FROM forge_workflow_runs run WHERE run.continues = chain.run_id
-                UNION ALL
-                SELECT run.id FROM forge_workflow_history run WHERE run.continues = chain.run_id
-            ) AS next
-        )
-        SELECT run_id FROM chain ORDER BY link DESC LIMIT 1
-    ) AS newest
-    WHERE picked.run_id IS NOT NULL AND picked.ended IS NULL AND newest.run_id <> picked.run_id
+    CROSS JOIN LATERAL forge_newest_workflow_run(picked.run_id) AS newest
+    WHERE picked.run_id IS NOT NULL AND picked.ended IS NULL
 ), passed_on AS (
     -- The next look routes it, to the run that has it then.
     UPDATE forge_workflow_events event
