@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::admin::WorkflowStatus;
+use super::follow::failure_of;
 use super::migration::{Migrated, migrate};
 use super::paths::WORKFLOWS;
-use super::rows::{ClaimedRun, End, EndStatus, HeldStep, JournalSize, Leave, RunRequest};
+use super::rows::{ClaimedRun, End, EndStatus, GoneOn, HeldStep, JournalSize, Leave, RunRequest};
 use super::run_store::HeldRun;
 use super::shared::{ActiveEntry, StopReason, WorkflowShared};
 use super::signals;
-use crate::app::job_failure::{CANCELLED, JobFailure};
+use crate::app::job_failure::JobFailure;
 use crate::app::workflow::saga::CompensationEnd;
 use crate::app::workflow::{ActiveRun, MigrationRegistration};
 use crate::app::workflow_run::journal::JournalEntry;
@@ -20,16 +22,19 @@ use crate::app::workflow_run::run::RunProgress;
 use crate::app::workflow_run::store::ActivationStart;
 use crate::app::{Catalog, Registration};
 use crate::function::FunctionEnd;
+use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{RequestId, RunId};
 use crate::kernel::invocation::{Caller, Identity, Invocation};
-use crate::kernel::time::minutes;
+use crate::kernel::time::{millis, minutes, secs};
 use crate::kernel::trace::TraceContext;
 use crate::test_signals::{Step, pause_point};
 
 /// A run that waits for its children to be cancelled looks for them so often, besides being woken.
 const CHILDREN_POLL: Duration = minutes(1);
+/// Between two attempts to go on as a new run while another transaction holds a lock that this needs.
+const LOCKED_BACKOFF: Backoff = Backoff::exponential(millis(500), secs(10));
 
 /// One activation of a run. Dropped before it has left, it gives the run back.
 pub(super) struct Activation {
@@ -315,19 +320,31 @@ impl ActiveActivation {
             return self.diverged(&progress).await;
         }
         pause_point(Step::WorkflowStarting, &self.claimed.workflow).await;
-        let Some(lease) = self.shared.living_lease() else { return Ok(()) };
-        let continued = self
-            .shared
-            .store
-            .continue_as(lease, self.shared.config.retention, &self.claimed, &args, &progress)
-            .await?;
-        if continued {
-            self.shared.run_ready();
-            self.shared.events_ready();
-            return Ok(());
+        let mut tries = 0;
+        loop {
+            let Some(lease) = self.shared.living_lease() else { return Ok(()) };
+            let (store, retention) = (&self.shared.store, self.shared.config.retention);
+            match store.continue_as(lease, retention, &self.claimed, &args, &progress).await? {
+                GoneOn::AsNew => {
+                    self.shared.run_ready();
+                    self.shared.events_ready();
+                    return Ok(());
+                }
+                GoneOn::Not => {
+                    let error = cancelled()?;
+                    return self.compensate(invocation, EndStatus::Cancelled, Some(error)).await;
+                }
+                GoneOn::Locked => {}
+            }
+            tokio::select! {
+                biased;
+                () = lost_or_drained(self.stop.clone()) => {
+                    self.leave("ready", &progress, None, false).await;
+                    return Ok(());
+                }
+                () = tokio::time::sleep(LOCKED_BACKOFF.jittered(tries)) => tries += 1,
+            }
         }
-        let error = cancelled()?;
-        self.compensate(invocation, EndStatus::Cancelled, Some(error)).await
     }
 
     async fn diverged(&self, progress: &RunProgress) -> Result<(), Fault> {
@@ -353,17 +370,17 @@ impl ActiveActivation {
         &mut self,
         invocation: Invocation,
         ending: EndStatus,
-        error: Option<String>,
+        mut error: Option<String>,
     ) -> Result<(), Fault> {
         let progress = self.run.progress(false);
         if progress.divergence.is_some() {
             return self.diverged(&progress).await;
         }
         if self.run.has_compensations() {
-            if let Some(error) = &error {
+            if let Some(error) = error.take() {
                 let Some(lease) = self.shared.living_lease() else { return Ok(()) };
                 let held = (self.claimed.id, self.claimed.claim);
-                if !self.shared.store.begin_ending(lease, held, ending, error).await? {
+                if !self.shared.store.begin_ending(lease, held, ending, &error).await? {
                     return Ok(());
                 }
                 self.claimed.ending = Some(ending);
@@ -517,13 +534,7 @@ impl ActiveActivation {
 }
 
 fn cancelled() -> Result<String, Fault> {
-    let failure = JobFailure {
-        code: CANCELLED.to_owned(),
-        message: "the run was cancelled".to_owned(),
-        details: None,
-        is_own: false,
-    };
-    serde_json::to_string(&failure).map_err(Fault::internal)
+    serde_json::to_string(&failure_of(WorkflowStatus::Cancelled)).map_err(Fault::internal)
 }
 
 /// Waits until the lease is lost, or the journal is not what the activation believes.

@@ -3,7 +3,6 @@
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use super::activation::{RunCode, code_of};
 use super::replay::{Replayed, ReplayedRun, replay};
@@ -16,7 +15,7 @@ use crate::kernel::ids::RunId;
 use crate::kernel::time::Timestamp;
 
 /// Runs of one page.
-const PAGE_MAX: i64 = 50;
+const PAGE_MAX: usize = 50;
 /// Bytes of the journals that are in memory at the same time; a larger one is there alone.
 const JOURNALS_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// Divergences that an answer lists; further ones are counted.
@@ -100,8 +99,8 @@ impl WorkflowCheck {
 }
 
 /// Compares the code that `functions` has with the runs of the database that have not ended: all of them, or
-/// the newest ones up to `limit`, page by page. Runs that are started after the first page are not compared.
-/// `on_progress` is called after each page.
+/// the newest ones up to `limit`, page by page. Runs that are started after the check has begun are not
+/// compared. `on_progress` is called after each page.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -112,25 +111,17 @@ pub async fn check(
     mut on_progress: impl FnMut(CheckProgress),
 ) -> Result<WorkflowCheck, Fault> {
     let mut comparison = RunComparison::of_versions(database, functions).await?;
-    let known = comparison.versions.iter().filter(|(_, code)| code.is_some());
-    let known: u32 = known.map(|(version, _)| version.runs).fold(0, u32::saturating_add);
-    let runs = limit.map_or(known, |limit| limit.min(known));
-    let (mut checked, mut before) = (0_u32, RunId::from_uuid(Uuid::max()));
-    let mut is_whole = false;
-    while limit.is_none_or(|limit| checked < limit) {
-        let left = limit.map_or(i64::MAX, |limit| i64::from(limit - checked));
-        let page = comparison.page(before, left.min(PAGE_MAX)).await?;
-        let Some(last) = page.last() else {
-            is_whole = true;
-            break;
-        };
-        before = last.run.id;
-        checked = checked.saturating_add(u32::try_from(page.len()).unwrap_or(u32::MAX));
-        comparison.compare(page).await?;
-        // Runs that were started since they were counted may be compared too.
-        on_progress(CheckProgress { checked, runs: runs.max(checked) });
+    let listed = comparison.list(limit).await?;
+    let count = |runs: usize| u32::try_from(runs).unwrap_or(u32::MAX);
+    let runs = count(listed.len());
+    let mut checked = 0_u32;
+    for page in listed.chunks(PAGE_MAX) {
+        let found = comparison.find(page).await?;
+        comparison.compare(found).await?;
+        checked = checked.saturating_add(count(page.len()));
+        on_progress(CheckProgress { checked, runs });
     }
-    Ok(comparison.finish(is_whole))
+    Ok(comparison.finish(limit.is_none_or(|limit| runs < limit)))
 }
 
 /// A run of a page.
@@ -180,15 +171,21 @@ impl<'a> RunComparison<'a> {
         Ok(Self { db, store, functions, versions, divergences: Vec::new() })
     }
 
-    /// The newest runs before `before` that the binary has code for.
-    async fn page(&self, before: RunId, limit: i64) -> Result<Vec<PagedRun>, Fault> {
+    /// The runs that the binary has code for, newest first; 16 bytes of memory for each.
+    async fn list(&self, limit: Option<u32>) -> Result<Vec<RunId>, Fault> {
         let known = self.versions.iter().filter(|(_, code)| code.is_some()).map(|(version, _)| version);
         let number = |version: u32| i32::try_from(version).unwrap_or(i32::MAX);
         let (names, versions): (Vec<&str>, Vec<i32>) =
             known.map(|version| (&*version.workflow, number(version.version))).unzip();
-        let list = sqlx::query(include_str!("sql/list_live_runs.sql"));
-        let list = list.bind(before).bind(names).bind(versions).bind(limit);
-        list.fetch_all(&self.db).await?.iter().map(paged).collect()
+        let list = sqlx::query_scalar(include_str!("sql/list_live_runs.sql"));
+        let list = list.bind(names).bind(versions).bind(limit.map(i64::from));
+        Ok(list.fetch_all(&self.db).await?)
+    }
+
+    /// Those of a page that have not ended meanwhile.
+    async fn find(&self, page: &[RunId]) -> Result<Vec<PagedRun>, Fault> {
+        let find = sqlx::query(include_str!("sql/find_live_runs.sql")).bind(page);
+        find.fetch_all(&self.db).await?.iter().map(paged).collect()
     }
 
     /// Compares the runs of a page, as many at a time as their journals fit into memory.

@@ -72,6 +72,8 @@
 //! - The journal keeps kind, name and shape (a hash of the form of arguments and result) of each step. Code
 //!   that asks for another one at that position, or ends without having asked for one that the journal has,
 //!   diverges: the run is parked with the difference, and nothing is executed.
+//! - What an event or a signal says is read before it is consumed. Where it does not fit the type for which
+//!   the code waits, the run diverges too; code that fits receives it.
 //! - `ctx.now()` is the time at which the last step of the branch ended, `ctx.uuid()` and `ctx.random()`
 //!   follow from the run's id and the position; they cost no row.
 //!
@@ -97,7 +99,8 @@
 //! and not recorded is executed again. A row that the database refuses is found by halving its batch, and
 //! fails its own step. A run whose activations end before it has left, while none of its steps ends (it takes
 //! its process down, or its journal cannot be read), is claimed again later each time, and in the end paused:
-//! `crashes` counts them.
+//! `crashes` counts them. The end of a lease that ran out while its process may have been alive, as in an
+//! outage of the database, is none.
 //!
 //! ```text
 //!   workflows (one_for_one)

@@ -167,6 +167,17 @@ pub(super) struct CancelledChildren {
     pub(super) is_open: bool,
 }
 
+/// What has become of a run that was to go on as a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GoneOn {
+    /// It has gone on.
+    AsNew,
+    /// It is not held any more, or is to be cancelled.
+    Not,
+    /// Another transaction holds a lock that it needs, such as a start with its id: it may be tried again.
+    Locked,
+}
+
 /// A run whose activation has ended before the run has left.
 #[derive(Debug)]
 pub(super) struct GivenBack {

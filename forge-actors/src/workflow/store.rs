@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::admin::WorkflowStatus;
 use super::follow::failure_of;
 use super::rows::{
-    Arrival, CancelledChildren, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, HeldAttempt,
-    HeldStep, Leave, ReleasedRun, Routed, RunRequest,
+    Arrival, CancelledChildren, ClaimableVersion, ClaimedRun, End, EndStatus, Ended, FoundWork, GoneOn,
+    HeldAttempt, HeldStep, Leave, ReleasedRun, Routed, RunRequest,
 };
 use crate::app::job_failure::JobFailure;
 use crate::app::workflow_run::journal::{JournalEntry, StepKind, StepStatus};
@@ -22,6 +22,7 @@ use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{NodeId, RunId};
+use crate::kernel::sqlstate::SqlStateClass;
 
 /// The tables of workflows. Cheap to clone.
 #[derive(Clone)]
@@ -377,8 +378,8 @@ impl WorkflowStore {
         list.fetch_all(&self.database.control()).await?.iter().map(held).collect()
     }
 
-    /// Ends a run, and starts the one that it goes on as. False when it is not held any more, or is to be
-    /// cancelled.
+    /// Ends a run, and starts the one that it goes on as. A lock that it needs and does not get within a
+    /// second is an answer of its own.
     pub(super) async fn continue_as(
         &self,
         lease: i64,
@@ -386,7 +387,7 @@ impl WorkflowStore {
         run: &ClaimedRun,
         input: &str,
         progress: &RunProgress,
-    ) -> Result<bool, Fault> {
+    ) -> Result<GoneOn, Fault> {
         let next = RunId::new();
         let goes_on = sqlx::query(include_str!("sql/continue_run.sql"))
             .bind(lease)
@@ -398,7 +399,14 @@ impl WorkflowStore {
             .bind(i32::try_from(progress.steps).unwrap_or(i32::MAX))
             .bind(i64::try_from(progress.journal_bytes).unwrap_or(i64::MAX))
             .bind(CONSUMED_EVENTS_MAX);
-        Ok(goes_on.fetch_optional(&self.db()).await?.is_some())
+        match goes_on.fetch_optional(&self.db()).await {
+            Ok(Some(_)) => Ok(GoneOn::AsNew),
+            Ok(None) => Ok(GoneOn::Not),
+            Err(error) if SqlStateClass::of_error(&error) == Some(SqlStateClass::LockNotAvailable) => {
+                Ok(GoneOn::Locked)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives `run` the signals that `before`, for which it goes on, has not received.

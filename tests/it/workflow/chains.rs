@@ -52,6 +52,12 @@ pub(super) async fn start_listener(ctx: &MutationContext) -> Result<RunId> {
     ctx.start(Listener { got: Vec::new() }).await
 }
 
+/// Starts a listener with an id.
+#[forge::mutation(internal)]
+pub(super) async fn start_keyed(ctx: &MutationContext) -> Result<RunId> {
+    ctx.start(Listener { got: Vec::new() }).id("listener").await
+}
+
 #[forge::mutation(internal)]
 pub(super) async fn send(ctx: &MutationContext, run: RunId, number: u32) -> Result<bool> {
     ctx.signal(run, Letter { to: 0, number }).await
@@ -126,6 +132,31 @@ async fn a_run_that_remembers_too_many_events_forgets_the_oldest_and_what_came_b
         stage.call(WriteTo { to: 7, number }).await;
     }
     assert_eq!(collected(&stage).await, json!([1, 2, 3]));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_beside_an_open_start_of_its_id_holds_no_connection_for_long() {
+    let stage = Stage::open().await;
+    let run = stage.started(StartKeyed {}).await;
+    stage.has_status(run, "waiting").await;
+    // As the transaction of a start with the same id, which is open for long.
+    let mut start = stage.scratch.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT FROM forge_workflow_keys FOR UPDATE").execute(&mut start).await.unwrap();
+    stage.call(Send { run, number: 1 }).await;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for expected in [1, 0, 1, 0] {
+        until("the lock is waited for in turns", std::time::Duration::from_secs(20), || async {
+            (stage.value::<i64>(waits).await == expected).then_some(())
+        })
+        .await;
+    }
+    stage.has_status(run, "running").await;
+    sqlx::raw_sql("COMMIT").execute(&mut start).await.unwrap();
+    assert_eq!(stage.ended(run).await.status, "continued");
+    let crashes = "SELECT max(crashes) FROM forge_workflow_runs";
+    assert_eq!(stage.value::<i32>(crashes).await, 0);
     stage.close().await;
 }
 

@@ -267,6 +267,7 @@ async fn the_check_before_a_deploy_names_runs_that_the_code_does_not_fit() {
     stage.execute("UPDATE forge_workflow_runs SET version = 7").await;
     let found = compare().await;
     assert_eq!((found.versions[0].code, found.divergences.len()), (CheckedCode::Missing, 0));
+    assert_eq!((found.versions[0].checked, found.unchecked), (0, 0));
     assert!(!found.is_sound());
     assert_eq!(stage.log(run).await, ["reserve"], "nothing was executed");
     stage.close().await;

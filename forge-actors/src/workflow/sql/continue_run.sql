@@ -3,7 +3,8 @@
 -- new run remembers, the newest ones: older ones, and all that were routed before them, it does not receive. Ends a
 -- run and starts the one that it goes on as, with the same key, parent, identity, attributes and live children. A run
 -- that is to be cancelled does not go on; one that is to be paused is paused as the new run. Signals that it has not
--- received are moved by sql/adopt_signals.sql. Locks the row of the lease for key share; then the key, as starts do;
+-- received are moved by sql/adopt_signals.sql. Waits a second at most for each lock: a start whose transaction is
+-- open has that of the key, and may have it for long. Locks the row of the lease for key share; then the key, as starts do;
 -- then the run and its children in the order of their ids. Primary keys, and the indexes forge_workflow_keys_run,
 -- forge_workflow_runs_parent and forge_workflow_steps_awaits.
 WITH owner AS MATERIALIZED (
@@ -11,8 +12,13 @@ WITH owner AS MATERIALIZED (
     FROM forge_workflow_owners
     WHERE id = $1 AND lost_at IS NULL AND expires_at > clock_timestamp()
     FOR KEY SHARE
+), bounded AS MATERIALIZED (
+    SELECT set_config('lock_timeout', '1s', true)
 ), known AS MATERIALIZED (
-    SELECT FROM forge_workflow_keys WHERE run_id = $2 AND EXISTS (SELECT FROM owner) FOR NO KEY UPDATE
+    SELECT
+    FROM forge_workflow_keys
+    WHERE run_id = $2 AND EXISTS (SELECT FROM owner) AND EXISTS (SELECT FROM bounded)
+    FOR NO KEY UPDATE
 ), family AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_runs
