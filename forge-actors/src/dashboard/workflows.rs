@@ -45,7 +45,7 @@ pub async fn workflow_totals(ctx: &QueryContext) -> Result<WorkflowTotals> {
 /// has.
 #[forge_app_macros::query(name = "forge.workflow", role = "admin", refresh = "1s")]
 pub async fn show_workflow(ctx: &QueryContext, id: RunId) -> Result<WorkflowDetail> {
-    let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| missing(id))?;
+    let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| admin::missing(id))?;
     let name = &detail.run.workflow;
     detail.input = ctx.shown_arguments(name, &detail.input);
     detail.output = detail.output.map(|output| ctx.shown_result(name, &output));
@@ -102,7 +102,7 @@ pub async fn export_workflow_history(
     after: Option<String>,
 ) -> Result<WorkflowHistoryPart> {
     let found = admin::history_part(ctx.db(), id, after.as_deref()).await?;
-    let mut part = found.ok_or_else(|| missing(id))?;
+    let mut part = found.ok_or_else(|| admin::missing(id))?;
     let HistoryRun { workflow, input, output, is_input_redacted, is_output_redacted, .. } = &mut part.run;
     *is_input_redacted = rewrite(input, |input| ctx.shown_arguments(workflow, input));
     if let Some(output) = output {
@@ -149,11 +149,4 @@ fn hide_secrets<K: Kind>(ctx: &Ctx<K>, step: &mut WorkflowStep) {
     if is_secret {
         step.output = step.output.take().map(|output| names_only(&output));
     }
-}
-
-fn missing(id: RunId) -> Fault {
-    Fault::new(
-        Code::NotFound,
-        format!("there is no run {id}; those that have ended are kept for a while only"),
-    )
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::OneRun;
 use crate::cmd::client::{Client, decode};
-use crate::cmd::workflow_name::id_of;
+use crate::cmd::run_name::id_of;
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::facts;
 use crate::terminal::output;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use forge_actors::app::workflow::{StepKind, StepStatus};
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
-use forge_actors::workflow::admin::{WorkflowDetail, WorkflowStatus, WorkflowStep, WorkflowWait};
+use forge_actors::workflow::admin::{
+    WorkflowChild, WorkflowDetail, WorkflowStatus, WorkflowStep, WorkflowWait,
+};
 
 use crate::terminal::context::Palette;
 use crate::terminal::facts;
@@ -36,7 +38,8 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         format!("{parent}{}{policy}", place.unwrap_or_default())
     });
     let children = children(detail);
-    let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).collect();
+    let awaited = detail.children.iter().filter(|child| child.is_awaited).map(cancellation);
+    let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).chain(awaited).collect();
     let cause = detail.cause.as_ref().map(|cause| format!("{}: {}", cause.code, cause.message));
     let crashes = (detail.crashes > 0)
         .then(|| format!("in its last {} activations, which ended before it had left", detail.crashes));
@@ -74,7 +77,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
 }
 
 fn children(detail: &WorkflowDetail) -> Option<String> {
-    let line = |child: &forge_actors::workflow::admin::WorkflowChild| {
+    let line = |child: &WorkflowChild| {
         let place = child.position.as_ref().map(|position| format!(" at {position}")).unwrap_or_default();
         format!("{} {} {}{place}", child.id, child.workflow, child.status.as_str())
     };
@@ -83,6 +86,11 @@ fn children(detail: &WorkflowDetail) -> Option<String> {
         lines.push("and older ones".to_owned());
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// A child that its parent waits for before it is compensated, in a sentence.
+fn cancellation(child: &WorkflowChild) -> String {
+    format!("waits until the child run {} has been cancelled, which is {}", child.id, child.status.as_str())
 }
 
 /// The steps, one a line.
@@ -262,6 +270,19 @@ mod tests {
             step(StepStatus::Interrupted, 1),
             "attempt 1 was under way when its node was lost, began 12s ago"
         );
+    }
+
+    #[test]
+    fn a_child_that_is_to_be_cancelled_first_is_a_sentence() {
+        let child: WorkflowChild = serde_json::from_value(serde_json::json!({
+            "id": "00000000-0000-7000-8000-000000000001", "workflow": "flows.child", "version": 2,
+            "status": "ready", "isAwaited": true, "position": "3", "createdAt": "2030-01-31T09:00:00Z",
+            "finishedAt": null
+        }))
+        .expect("a child");
+        let expected = "waits until the child run 00000000-0000-7000-8000-000000000001 has been cancelled, \
+                        which is ready";
+        assert_eq!(cancellation(&child), expected);
     }
 
     #[test]

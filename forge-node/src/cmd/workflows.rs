@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::cli::{OneRun, Workflows, WorkflowsStep};
 use crate::cmd::client::{Client, print};
 use crate::cmd::live_list::show_live;
+use crate::cmd::run_name::id_of;
 use crate::cmd::workflow_list::{list, list_runs};
-use crate::cmd::workflow_name::id_of;
 use crate::cmd::{
     workflow_bulk, workflow_check, workflow_history, workflow_show, workflow_start, workflow_wait,
 };

@@ -3,15 +3,16 @@
 use std::time::Instant;
 
 use forge_actors::test_signals::Step;
-use forge_tests::{Database, Node, Signal, Signals};
+use forge_tests::{Database, Node, Signal, Signals, until};
 use serde_json::json;
 
 use super::jobs::LONG;
 use super::stage::PATIENCE;
 use super::workflow_audit::{
-    all_ended, await_executes, await_recorded, ends, flow, flow_node, journals_are_right, repeated, size,
-    start_sagas,
+    all_ended, await_count, await_executes, await_recorded, ends, flow, flow_node, journals_are_right,
+    repeated, size, start_sagas,
 };
+use super::workflow_operations::json_of;
 
 /// Where nodes are killed. The names are those of steps and workflows of `tests/probe/flows.rs`.
 const POINTS: &[(Step, &str)] = &[
@@ -89,5 +90,31 @@ async fn the_runs_of_a_killed_node_go_on_elsewhere_and_after_its_restart() {
     assert_eq!(ends(&database).await, ["flows.saga completed: 20"]);
     journals_are_right(&database, &[]).await;
     repeated(&database, 2).await;
+    assert_eq!(again.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_kill_has_cut_off_is_shown_as_interrupted() {
+    let (database, lease) = (Database::create().await, "lease = \"3s\"");
+    let mut node = flow_node(&database, "killed", lease).start().await;
+    start_sagas(&node, 1, 1, 4_000).await;
+    await_count(&database, "forge_workflow_attempts", 1, PATIENCE).await;
+    kill(&mut node).await;
+    // A node that executes no runs: the attempt is not begun again.
+    let gateway = flow_node(&database, "gateway", "[node]\nroles = [\"gateway\"]").start().await;
+    let run: String = database.value("select run_id::text from forge_workflow_attempts").await;
+    let step = until("the lease has run out", PATIENCE, || async {
+        let shown = json_of(&gateway, &["show", &run]).await;
+        let step = shown["journal"][0].clone();
+        (step["status"] == "interrupted").then_some(step)
+    });
+    let step = step.await;
+    assert_eq!((&step["attempts"], &step["finishedAt"]), (&json!(1), &json!(null)));
+    assert!(step["attemptAt"].is_string(), "{step}");
+    let again = flow_node(&database, "killed", lease).start().await;
+    all_ended(&database, LONG).await;
+    assert_eq!(ends(&database).await, ["flows.saga completed: 1"]);
+    assert_eq!(json_of(&gateway, &["show", &run]).await["journal"][0]["status"], "completed");
+    assert_eq!(gateway.stop(PATIENCE).await.code(), 0);
     assert_eq!(again.stop(PATIENCE).await.code(), 0);
 }

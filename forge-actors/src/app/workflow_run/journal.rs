@@ -95,7 +95,8 @@ impl StepKind {
     }
 }
 
-/// How far a step is.
+/// How far a step is. One enum for the journal and for what people see, who ask for both at once: two of its
+/// values are of steps that the journal does not have yet, and are never written.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepStatus {

@@ -4,7 +4,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RunId;
 
 /// There is no such run.
-pub(super) fn missing(run: RunId) -> Fault {
+pub(crate) fn missing(run: RunId) -> Fault {
     Fault::new(
         Code::NotFound,
         format!("there is no run {run}; those that have ended are kept for a while only"),

@@ -29,6 +29,7 @@ pub use find::{WorkflowSteps, find, find_step, list_steps};
 pub use history::{HistoryRun, HistoryStep, WorkflowHistoryPart, history_part};
 pub use list::{WorkflowPage, WorkflowVersion, list};
 pub use matches::{WorkflowMatches, count_matches};
+pub(crate) use missing::missing;
 pub use prefix::{NoPrefix, RunPrefix, find_by_prefix};
 pub use rewind::{ForkedRun, fork, retry_from};
 pub(super) use rows::status as status_of;

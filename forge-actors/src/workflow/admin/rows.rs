@@ -131,7 +131,8 @@ pub struct WorkflowDetail {
     pub continues: Option<RunId>,
     /// The run that this one has continued as.
     pub continued_as: Option<RunId>,
-    /// The runs that it has started, newest first, 100 at most.
+    /// The runs that it has started, 100 at most: those that it waits for to be cancelled, then the newest
+    /// ones.
     pub children: Vec<WorkflowChild>,
     /// There are more children.
     pub has_more_children: bool,
@@ -157,6 +158,8 @@ pub struct WorkflowChild {
     pub version: i32,
     /// Where it is in its life.
     pub status: WorkflowStatus,
+    /// Its parent is compensated when this one has been cancelled, and waits until then.
+    pub is_awaited: bool,
     /// Where in the code of its parent it was started.
     pub position: Option<String>,
     /// When it was started.
@@ -391,6 +394,7 @@ impl FromRow<'_, PgRow> for WorkflowChild {
             workflow: row.try_get("workflow")?,
             version: row.try_get("version")?,
             status: status(row)?,
+            is_awaited: row.try_get("is_awaited")?,
             position: row.try_get("parent_position")?,
             created_at: row.try_get("created_at")?,
             finished_at: row.try_get("finished_at")?,
