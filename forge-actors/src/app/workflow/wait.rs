@@ -124,8 +124,8 @@ impl WorkflowContext {
 
     /// Waits for an event with this key. An event that was emitted after the run had started and before it
     /// waits here is found too; each event is consumed once by a run, the oldest one first. An event that
-    /// does not fit the type is not consumed: the run diverges, and goes on when a person retries it with code
-    /// that fits.
+    /// does not fit the type is not consumed: the run diverges, and goes on when a person retries it with
+    /// code that fits.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` when the journal is full.
