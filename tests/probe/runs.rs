@@ -10,7 +10,7 @@ use futures::future::{Either, select, try_join_all};
 use tokio::sync::oneshot;
 
 /// Between two looks which of the runs that have returned have ended.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Runs of [`steps`] that have returned: their ends are being written. Asking for these alone costs the
 /// server less than asking for all runs that are in flight.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions, Postgres};
 use tokio::sync::watch;
@@ -157,10 +157,10 @@ impl Database {
     /// # Errors
     /// `OUTCOME_UNKNOWN` when it was sent, and the connection broke or `database.commit_timeout` passed
     /// before the answer came. With every other error nothing was written.
-    pub async fn write_alone(&self, query: Query<'_, Postgres, PgArguments>) -> Result<(), Fault> {
+    pub async fn write_alone(&self, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>, Fault> {
         let mut pooled = self.0.write.acquire().await?;
         let session = pooled.session();
-        let run = query.execute(session.start_request());
+        let run = query.fetch_all(session.start_request());
         // A session that is dropped before its answer came is discarded.
         let Ok(result) = tokio::time::timeout(self.0.config.commit_timeout, run).await else {
             return Err(outcome_unknown());
@@ -168,7 +168,7 @@ impl Database {
         let result = as_read_only_server(result);
         session.finish_request(&result, Activity::Idle);
         match result {
-            Ok(_) => Ok(()),
+            Ok(rows) => Ok(rows),
             Err(error) if is_read_only_server(&error) => Err(error.into()),
             // Also a pooler between node and server that has lost the server says so as an error of a
             // server: the statement may have been committed.

@@ -53,6 +53,10 @@ impl Activation {
         Self { shared, claimed: Some(claimed), id, claim, workflow, is_crash: false }
     }
 
+    pub(super) fn run_id(&self) -> RunId {
+        self.id
+    }
+
     /// Executes the run until it leaves this node.
     pub(super) async fn run(mut self) {
         let Some(claimed) = self.claimed.clone() else { return };

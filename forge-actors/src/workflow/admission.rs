@@ -27,11 +27,16 @@ use super::config::WorkflowConfig;
 use crate::app::workflow_run::store::{StepConnection, StepPermit};
 use crate::db::config::DatabaseConfig;
 
+/// A node begins runs without a claim while less than this part of its places is taken.
+const UNCLAIMED_PART: usize = 4;
+
 /// The limits of a node, and how much of each is taken.
 pub(super) struct WorkflowAdmission {
     /// Runs that are active or begin to be.
     runs: AtomicUsize,
     runs_max: usize,
+    /// Runs that a claim which is under way may bring.
+    claiming: AtomicUsize,
     /// The part of them that one workflow may have.
     workflow_runs_max: usize,
     attempts: Arc<Semaphore>,
@@ -76,6 +81,7 @@ impl WorkflowAdmission {
         Self {
             runs: AtomicUsize::new(0),
             runs_max,
+            claiming: AtomicUsize::new(0),
             workflow_runs_max: share_of(runs_max, share),
             attempts: semaphore(attempts_max),
             writes: semaphore(writes_max),
@@ -92,20 +98,35 @@ impl WorkflowAdmission {
 
     /// How many runs of this workflow may become active, as far as its own share goes.
     pub(super) fn free_runs_of(&self, workflow: &str) -> usize {
-        let taken = self.workflows.get(workflow).map_or(0, |of| of.runs.load(Ordering::Acquire));
+        let taken = self.workflows.get(workflow).map_or(0, |of| of.runs.load(Ordering::SeqCst));
         self.workflow_runs_max.saturating_sub(taken)
     }
 
     /// Runs that are active or begin to be.
     pub(super) fn active(&self) -> usize {
-        self.runs.load(Ordering::Acquire)
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    /// A claim of at most so many runs is under way; 0 for none. Set before the free places are counted.
+    pub(super) fn claiming(&self, most: usize) {
+        self.claiming.store(most, Ordering::SeqCst);
+    }
+
+    /// Whether a run of this workflow that has just entered may stay, besides whatever a claim brings. A node
+    /// takes runs without a claim up to a quarter of its places.
+    pub(super) fn fits_beside_claim(&self, workflow: &str) -> bool {
+        let (active, claiming) = (self.runs.load(Ordering::SeqCst), self.claiming.load(Ordering::SeqCst));
+        let of_workflow = self.workflows.get(workflow).map_or(0, |of| of.runs.load(Ordering::SeqCst));
+        active <= (self.runs_max / UNCLAIMED_PART).max(1)
+            && active + claiming <= self.runs_max
+            && of_workflow + claiming <= self.workflow_runs_max
     }
 
     /// A run becomes active.
     pub(super) fn enter(&self, workflow: &str) {
-        self.runs.fetch_add(1, Ordering::AcqRel);
+        self.runs.fetch_add(1, Ordering::SeqCst);
         if let Some(of) = self.workflows.get(workflow) {
-            of.runs.fetch_add(1, Ordering::AcqRel);
+            of.runs.fetch_add(1, Ordering::SeqCst);
         }
     }
 

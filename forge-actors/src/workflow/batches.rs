@@ -5,18 +5,16 @@
 //!      └─────────────────────────────otherwise──▶ gathered ──▶ the next write takes them all
 //! ```
 //!
-//! A row that comes alone is written at once. At most two writes are under way, each on one connection, so a
-//! busier node writes larger batches. The second write begins only when the first one has at most eight rows
-//! or takes longer than 0.5 ms, and when it has at least as many rows as are being written: a statement with
-//! its commit costs as much as ten rows, and a second write without these conditions had batches of 12 rows
-//! with 50 runs. Rows wait at most 10 ms for a write that is stuck.
+//! A row that comes alone is written at once. A writer that has just written several rows gathers at least
+//! half as many, for a millisecond at most: most of the runs that it has answered come again at once. How many writes are under way at the same time, and when the next
+//! one begins, is for the [`WriteLimiter`] to say, which the writers of a node share.
 //!
 //! Invariants
 //! - A row is answered after the commit that wrote it, with what the database said about that row.
 //! - A row that the database refuses is found by halving its batch, and fails alone.
 //! - What gathers is bounded by the runs that are active: each waits for its row.
 //! - What gathers is written at the latest when the writes that are under way have ended: each of them wakes
-//!   the writer.
+//!   the writer whose turn is next.
 //! - An outage is a pause: the batch is written again until [`WriteRows::gives_up`].
 
 use std::collections::VecDeque;
@@ -25,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::write_limiter::{WriteLimiter, WriterId, Writing};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
@@ -34,18 +33,14 @@ use crate::kernel::time::{millis, secs};
 use crate::subsystem::ActorPath;
 use crate::supervise::{Actor, ActorError, Address, ChildSpec, Context, Mailbox, Timer};
 
-/// Writes that are under way at the same time.
-const WRITES_MAX: usize = 2;
-/// Rows of a write beside which another one begins at once.
-const SMALL: usize = 8;
-/// A write that is under way for so long waits for the disk rather than for a core.
-const SLOW: Duration = Duration::from_micros(500);
-/// A write that is under way for so long may wait for a lock: others do not wait for it.
-const STUCK: Duration = millis(10);
 /// Rows of one batch.
 const BATCH_MAX: usize = 500;
 /// Bytes of one batch; a larger row is a batch of its own.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long rows gather at most for a write that may begin.
+const GATHER_MAX: Duration = millis(1);
+/// Between two looks whether what gathers may be written, while no write ends.
+const LOOK_AGAIN: Duration = millis(1);
 /// Between two attempts to write while the database does not answer.
 const OUTAGE_BACKOFF: Backoff = Backoff::exponential(millis(50), secs(2));
 
@@ -85,42 +80,30 @@ struct GatheredRow<W: WriteRows> {
     reply: oneshot::Sender<Answer<W>>,
 }
 
-/// The rows that wait, and the writes that are under way.
+/// The rows that wait.
 struct Gathering<W: WriteRows> {
     rows: VecDeque<GatheredRow<W>>,
-    /// Writes under way.
-    writes: usize,
-    /// Their rows.
-    writing: usize,
-    /// When the last of them began.
-    began: Option<Instant>,
+    /// Rows of the last write.
+    last: usize,
+    /// When the first of the rows came that wait.
+    since: Option<Instant>,
     /// The writer has a message that it has not handled yet.
     is_woken: bool,
+}
+
+impl<W: WriteRows> Gathering<W> {
+    /// Whether a write of so many rows is worth its commit: see the module.
+    fn is_worth(&self, rows: usize) -> bool {
+        rows * 2 >= self.last || self.since.is_some_and(|since| since.elapsed() >= GATHER_MAX)
+    }
 }
 
 /// What becomes of a row that is submitted.
 enum RowTurn<W: WriteRows> {
     /// It is written at once.
-    Alone(W::Row),
+    Alone(W::Row, Writing),
     /// It is written with others.
     Gathered(oneshot::Receiver<Answer<W>>),
-}
-
-impl<W: WriteRows> Gathering<W> {
-    /// Whether a write of so many rows may begin: see the module.
-    fn may_write(&self, rows: usize) -> bool {
-        let is_second_worth = || {
-            let age = self.began.map_or(Duration::ZERO, |began| began.elapsed());
-            age > STUCK || rows >= self.writing && (self.writing <= SMALL || age > SLOW)
-        };
-        self.writes == 0 || self.writes < WRITES_MAX && is_second_worth()
-    }
-
-    fn begin(&mut self, rows: usize) {
-        self.writes += 1;
-        self.writing += rows;
-        self.began = Some(Instant::now());
-    }
 }
 
 /// Where rows are submitted. The fields without a comment are set once and only read.
@@ -130,42 +113,24 @@ pub(super) struct Batches<W: WriteRows> {
     /// gathered, is woken with a message.
     gathering: MergeSlot<Gathering<W>>,
     address: Address<BatchMessage>,
-}
-
-/// Writes that are under way until this is dropped.
-struct Writing<W: WriteRows> {
-    batches: Arc<Batches<W>>,
-    rows: usize,
-}
-
-impl<W: WriteRows> Drop for Writing<W> {
-    fn drop(&mut self) {
-        let has_next = self.batches.with(|gathering| {
-            gathering.writes -= 1;
-            gathering.writing -= self.rows;
-            !gathering.rows.is_empty() && !std::mem::replace(&mut gathering.is_woken, true)
-        });
-        if has_next {
-            self.batches.address.notify(BatchMessage::Proceed);
-        }
-    }
+    limiter: Arc<WriteLimiter>,
+    id: WriterId,
 }
 
 impl<W: WriteRows> Batches<W> {
     /// The child that writes what gathers at `path`, and where rows are submitted.
-    pub(super) fn spec(path: &'static ActorPath, writer: W) -> (Arc<Self>, ChildSpec) {
+    pub(super) fn spec(
+        path: &'static ActorPath,
+        writer: W,
+        limiter: &Arc<WriteLimiter>,
+    ) -> (Arc<Self>, ChildSpec) {
         let (mailbox, address) = Mailbox::of::<BatchWriter<W>>();
         let gathering = MergeSlot::new();
         gathering.put(|slot| {
-            *slot = Some(Gathering {
-                rows: VecDeque::new(),
-                writes: 0,
-                writing: 0,
-                began: None,
-                is_woken: false,
-            });
+            *slot = Some(Gathering { rows: VecDeque::new(), last: 0, since: None, is_woken: false });
         });
-        let shared = Arc::new(Self { writer, gathering, address });
+        let (limiter, id) = (Arc::clone(limiter), limiter.add(address.clone()));
+        let shared = Arc::new(Self { writer, gathering, address, limiter, id });
         let of_writer = Arc::clone(&shared);
         let make = move || BatchWriter { shared: Arc::clone(&of_writer) };
         (shared, ChildSpec::with_mailbox(path.id(), mailbox, make))
@@ -183,15 +148,20 @@ impl<W: WriteRows> Batches<W> {
     /// When the database refuses the row, or does not answer and the writer gives up.
     pub(super) async fn submit(self: &Arc<Self>, row: W::Row) -> Answer<W> {
         let (turn, wakes) = self.with(|gathering| {
-            if gathering.rows.is_empty() && gathering.may_write(1) {
-                gathering.begin(1);
-                return (RowTurn::<W>::Alone(row), false);
+            if gathering.rows.is_empty()
+                && gathering.is_worth(1)
+                && let Some(writing) = self.limiter.begin(self.id)
+            {
+                gathering.last = 1;
+                return (RowTurn::<W>::Alone(row, writing), false);
             }
+            gathering.since.get_or_insert_with(Instant::now);
             let (reply, answer) = oneshot::channel();
             gathering.rows.push_back(GatheredRow { row, reply });
-            // The first one that may not be written has the writer look again after a while.
+            // The first one has the writer look again after a while, also when nothing ends.
             let count = gathering.rows.len();
-            let wakes = !gathering.is_woken && (count == 1 || gathering.may_write(count));
+            let wakes = !gathering.is_woken
+                && (count == 1 || gathering.is_worth(count) && self.limiter.may_begin(self.id));
             gathering.is_woken |= wakes;
             (RowTurn::Gathered(answer), wakes)
         });
@@ -199,10 +169,7 @@ impl<W: WriteRows> Batches<W> {
             self.address.notify(BatchMessage::Proceed);
         }
         match turn {
-            RowTurn::Alone(row) => {
-                let _writing = Writing { batches: Arc::clone(self), rows: 1 };
-                self.write_all(&[&row]).await.pop().unwrap_or(Ok(None))
-            }
+            RowTurn::Alone(row, _writing) => self.write_all(&[&row]).await.pop().unwrap_or(Ok(None)),
             RowTurn::Gathered(answer) => answer.await.unwrap_or_else(|_| {
                 Err(Fault::new(Code::OutcomeUnknown, "the writer crashed before it answered"))
             }),
@@ -210,28 +177,30 @@ impl<W: WriteRows> Batches<W> {
     }
 
     /// Takes the rows of the next write, which begins with this.
-    fn take_batch(&self) -> Vec<GatheredRow<W>> {
+    fn take_batch(&self) -> Option<(Vec<GatheredRow<W>>, Writing)> {
         self.with(|gathering| {
             gathering.is_woken = false;
-            let (mut batch, mut bytes): (Vec<GatheredRow<W>>, _) = (Vec::new(), 0);
-            if !gathering.may_write(gathering.rows.len()) {
-                return batch;
+            // A run that was stopped does not wait for its row any more.
+            gathering.rows.retain(|gathered| !gathered.reply.is_closed());
+            let mut bytes = 0;
+            let fits = |gathered: &&GatheredRow<W>| {
+                bytes += W::bytes(&gathered.row);
+                bytes <= BATCH_BYTES_MAX
+            };
+            let rows = gathering.rows.iter().take(BATCH_MAX).take_while(fits).count();
+            // A larger row is a batch of its own.
+            let rows = rows.max(1).min(gathering.rows.len());
+            if rows == 0 {
+                self.limiter.withdraw(self.id);
+                return None;
             }
-            while batch.len() < BATCH_MAX
-                && let Some(next) = gathering.rows.front()
-                && (batch.is_empty() || bytes + W::bytes(&next.row) <= BATCH_BYTES_MAX)
-                && let Some(next) = gathering.rows.pop_front()
-            {
-                // A run that was stopped does not wait for its row any more.
-                if !next.reply.is_closed() {
-                    bytes += W::bytes(&next.row);
-                    batch.push(next);
-                }
+            if !gathering.is_worth(rows) {
+                return None;
             }
-            if !batch.is_empty() {
-                gathering.begin(batch.len());
-            }
-            batch
+            let writing = self.limiter.begin(self.id)?;
+            gathering.last = rows;
+            gathering.since = (rows < gathering.rows.len()).then(Instant::now);
+            Some((gathering.rows.drain(..rows).collect(), writing))
         })
     }
 
@@ -275,19 +244,13 @@ pub(super) struct BatchWriter<W: WriteRows> {
 
 impl<W: WriteRows> BatchWriter<W> {
     fn proceed(&self, cx: &Context<BatchMessage>, again: &mut Option<Timer>) {
-        loop {
-            let batch = self.shared.take_batch();
-            if batch.is_empty() {
-                let waits = self.shared.with(|gathering| !gathering.rows.is_empty());
-                *again = waits.then(|| cx.send_after(STUCK + millis(1), BatchMessage::Proceed));
-                return;
-            }
+        while let Some((batch, writing)) = self.shared.take_batch() {
             // Ended also when the actor ends during the write.
-            let writing = Writing { batches: Arc::clone(&self.shared), rows: batch.len() };
+            let shared = Arc::clone(&self.shared);
             cx.spawn("write", async move {
                 let (rows, replies): (Vec<_>, Vec<_>) =
                     batch.into_iter().map(|gathered| (gathered.row, gathered.reply)).unzip();
-                let answers = writing.batches.write_all(&rows.iter().collect::<Vec<_>>()).await;
+                let answers = shared.write_all(&rows.iter().collect::<Vec<_>>()).await;
                 drop(writing);
                 for (reply, answer) in replies.into_iter().zip(answers) {
                     // The run may have been stopped meanwhile.
@@ -295,6 +258,8 @@ impl<W: WriteRows> BatchWriter<W> {
                 }
             });
         }
+        let waits = self.shared.with(|gathering| !gathering.rows.is_empty());
+        *again = waits.then(|| cx.send_after(LOOK_AGAIN, BatchMessage::Proceed));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The claimer: claims runs that are due, as many as there are places, and starts an actor for each.
+//! The claimer: claims runs that are due, as many as there are places, and starts an actor for each, and for
+//! those that were begun with their start.
 //!
 //! New runs, runs that were woken and runs of lost nodes are claimed alike: the workflows in turn, and the
 //! runs of one in the order of the times at which they became due. How many may be active: see
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::activation::Activation;
 use super::instance::Instance;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::paths::CLAIMER;
@@ -103,12 +105,17 @@ impl RunClaimer {
         if self.code.is_empty() || state.is_claiming || is_away || !state.has_work {
             return;
         }
-        let limit = self.shared.admission.free_runs().min(CLAIM_MAX);
+        let admission = &self.shared.admission;
+        admission.claiming(CLAIM_MAX);
+        let limit = admission.free_runs().min(CLAIM_MAX);
+        admission.claiming(limit);
         let claimable = self.claimable(state.turn, limit);
         if claimable.is_empty() || self.shared.is_draining.load(Ordering::Acquire) {
-            return;
+            self.shared.has_backlog.store(true, Ordering::Release);
+            return admission.claiming(0);
         }
         let Some(lease) = self.shared.living_lease() else {
+            admission.claiming(0);
             return self.shared.lease_keeper.notify(LeaseMessage::Wanted);
         };
         (state.is_claiming, state.has_work) = (true, false);
@@ -176,18 +183,16 @@ impl RunClaimer {
             signals::claimed(&run.workflow, (run.now - run.due_at).to_std().unwrap_or_default());
             *claimed.entry(run.workflow.clone()).or_default() += 1;
         }
+        self.shared.admission.claiming(0);
         signals::active(self.shared.admission.active());
         let has_more = |(workflow, limit): &(String, usize)| claimed.get(workflow) >= Some(limit);
         let has_more = count >= state.last_size || state.limits.iter().any(has_more);
-        let starts = runs.into_iter().map(async |run| {
+        self.shared.has_backlog.store(has_more, Ordering::Release);
+        let runs = runs.into_iter().map(|run| {
             self.shared.held.insert(run.id, run.claim);
-            let spec = Instance::spec(Arc::clone(&self.shared), run);
-            // An actor that does not start gives its run back when it is dropped.
-            if let Err(error) = self.instances.start_child(spec, START_LIMIT).await {
-                tracing::warn!(%error, "the actor of a run did not start; the run is claimed again");
-            }
+            Activation::new(Arc::clone(&self.shared), run)
         });
-        futures::future::join_all(starts).await;
+        self.activate(runs.collect()).await;
         if has_more {
             state.has_work = true;
         } else if state.look.is_none() {
@@ -200,6 +205,25 @@ impl RunClaimer {
         if is_busy && count > 0 && count < CLAIM_MAX {
             state.gather = Some(cx.send_after(GATHER, RunClaimerMessage::RunReady));
         }
+    }
+
+    /// Starts an actor for each activation.
+    async fn activate(&self, activations: Vec<Activation>) {
+        let starts = activations.into_iter().map(async |activation| {
+            let spec = Instance::spec(Arc::clone(&self.shared), activation);
+            // An actor that does not start gives its run back when it is dropped.
+            if let Err(error) = self.instances.start_child(spec, START_LIMIT).await {
+                tracing::warn!(%error, "the actor of a run did not start; the run is claimed again");
+            }
+        });
+        futures::future::join_all(starts).await;
+    }
+
+    /// Starts the actors of the runs that were begun with their start.
+    async fn activate_begun(&self) {
+        let begun = self.shared.begun.try_take().unwrap_or_default();
+        signals::active(self.shared.admission.active());
+        self.activate(begun).await;
     }
 
     /// Looks for runs when the next one is due that has left.
@@ -216,6 +240,7 @@ impl RunClaimer {
     }
 
     fn failed(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState, fault: &Fault) {
+        self.shared.admission.claiming(0);
         if state.failures == 0 {
             tracing::warn!(error = error_chain(fault), "claiming runs failed; retrying");
         }
@@ -251,6 +276,8 @@ impl Actor for RunClaimer {
             }
         });
         cx.address().cast(RunClaimerMessage::Poll)?;
+        // Runs may have been begun before a restart.
+        cx.address().cast(RunClaimerMessage::Begun)?;
         Ok(RunClaimerState {
             is_claiming: false,
             is_polling: false,
@@ -284,6 +311,7 @@ impl Actor for RunClaimer {
                 state.gather = None;
                 state.has_work = true;
             }
+            RunClaimerMessage::Begun => self.activate_begun().await,
             RunClaimerMessage::DueSoon => self.await_due(cx, state),
             RunClaimerMessage::PlaceFree | RunClaimerMessage::LeaseChanged => state.has_work = true,
             RunClaimerMessage::Claimed(claimed) => {
@@ -314,6 +342,8 @@ impl Actor for RunClaimer {
         self.shared.stop_all(StopReason::Drain);
         let until = Instant::now() + self.shared.config.drain_timeout;
         while self.shared.admission.active() > 0 && Instant::now() < until {
+            // Those that were begun meanwhile are given back.
+            drop(self.shared.begun.try_take());
             tokio::time::sleep(millis(10)).await;
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn insert_run(db: &Db, started: &StartedRun) -> Result<StartOut
     let outcome = match &started.run.key {
         Some(key) => insert_keyed(db, started, key).await?,
         None => {
-            insert_rows(&[started]).execute(db).await?;
+            insert_rows(&[started], None).execute(db).await?;
             StartOutcome::New(started.run.id)
         }
     };
@@ -90,7 +90,7 @@ async fn insert_keyed(db: &Db, started: &StartedRun, key: &str) -> Result<StartO
         let take = sqlx::query(include_str!("sql/take_run_key.sql"));
         take.bind(workflow).bind(key).bind(id).bind(&tenant).execute(db).await?;
     }
-    insert_rows(&[started]).execute(db).await?;
+    insert_rows(&[started], None).execute(db).await?;
     Ok(StartOutcome::New(*id))
 }
 
@@ -101,8 +101,12 @@ pub(super) async fn request_cancel(db: &Db, run: RunId) -> Result<bool> {
 }
 
 /// The statement that inserts runs, whose keys are locked. Those that are followed need their row of progress
-/// too.
-pub(super) fn insert_rows<'a>(started: &[&'a StartedRun]) -> Query<'a, Postgres, PgArguments> {
+/// too. `begins`: a lease, and for each run whether it is begun under that lease; without it, all runs are to
+/// be claimed.
+pub(super) fn insert_rows<'a>(
+    started: &[&'a StartedRun],
+    begins: Option<(i64, &[bool])>,
+) -> Query<'a, Postgres, PgArguments> {
     fn all<'a, T>(started: &[&'a StartedRun], of: impl Fn(&'a NewRun) -> T) -> Vec<T> {
         started.iter().map(|started| of(&started.run)).collect()
     }
@@ -123,6 +127,8 @@ pub(super) fn insert_rows<'a>(started: &[&'a StartedRun]) -> Query<'a, Postgres,
         .bind(all(started, |run| run.retain_secs))
         .bind(all(started, |run| run.attributes.as_deref()))
         .bind(all(started, |run| run.continues))
+        .bind(begins.map(|(lease, _)| lease))
+        .bind(begins.map_or_else(|| vec![false; started.len()], |(_, begins)| begins.to_vec()))
 }
 
 /// Inserts an event. False when there is one with its idempotency key.

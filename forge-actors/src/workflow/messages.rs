@@ -16,6 +16,8 @@ pub(super) enum RunClaimerMessage {
     PlaceFree,
     /// The lease keeper has a lease, or has lost it.
     LeaseChanged,
+    /// Runs were begun with their start.
+    Begun,
     /// A claim has ended.
     Claimed(Result<Vec<ClaimedRun>, Fault>),
     /// A poll has ended.

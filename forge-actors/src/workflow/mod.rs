@@ -3,6 +3,7 @@
 //! | From | What happens | To |
 //! |---|---|---|
 //! | | start, fork | `ready` |
+//! | | start, by a call without a transaction on a node that executes it at once | `running` |
 //! | `ready`, `waiting` | a node with its code claims the run when it is due | `running` |
 //! | `waiting` | an event, a signal, or the end of a child or a job has come | `ready` |
 //! | `running` | the function, or a compensation, can only wait | `waiting` |
@@ -148,6 +149,7 @@ pub mod starter;
 mod store;
 pub mod subsystem;
 mod testing;
+mod write_limiter;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -175,6 +177,7 @@ use lease::LeaseKeeper;
 use rescuer::RunRescuer;
 use router::Router;
 use shared::{Ender, Leaver, Recorder, WorkflowShared, WriterDeps};
+use starter::WorkflowStarter;
 use store::WorkflowStore;
 
 /// Executes the runs of one node. Cheap to clone; every clone is a handle of the same subsystem.
@@ -193,6 +196,8 @@ pub struct WorkflowDeps {
     pub database: Database,
     /// Executes the functions.
     pub functions: Functions,
+    /// Its runs are begun with their start, while there are places.
+    pub starter: WorkflowStarter,
     /// Writes the jobs that runs dispatch.
     pub jobs: Arc<dyn InsertJob>,
     /// Wakes claimer and router.
@@ -206,14 +211,14 @@ pub struct WorkflowDeps {
 impl Workflows {
     /// Makes the subsystem and its supervisor, which the caller puts into the tree.
     pub fn new(deps: WorkflowDeps) -> (Self, ChildSpec) {
-        let WorkflowDeps { node, node_name, database, functions, jobs, hints, terms, config } = deps;
+        let WorkflowDeps { node, node_name, database, functions, starter, jobs, hints, terms, config } = deps;
         let store = WorkflowStore::new(database.clone());
         let (lease, holds) = watch::channel(None);
         let writer =
             || WriterDeps { store: store.clone(), lease: holds.clone(), retention: config.retention };
-        let (recorder, recorder_child) = Batches::spec(&RECORDER, Recorder(writer()));
-        let (leaver, leaver_child) = Batches::spec(&LEAVER, Leaver(writer()));
-        let (ender, ender_child) = Batches::spec(&ENDER, Ender(writer()));
+        let (recorder, recorder_child) = Batches::spec(&RECORDER, Recorder(writer()), starter.limiter());
+        let (leaver, leaver_child) = Batches::spec(&LEAVER, Leaver(writer()), starter.limiter());
+        let (ender, ender_child) = Batches::spec(&ENDER, Ender(writer()), starter.limiter());
         let (instances_child, instances) =
             ChildSpec::dynamic(INSTANCES.id(), DynamicSpec::new(config.active_max as usize + 1));
         let (claimer_mailbox, claimer) = Mailbox::of::<RunClaimer>();
@@ -240,7 +245,9 @@ impl Workflows {
             next_due: MergeSlot::new(),
             has_suspect: AtomicBool::new(false),
             micros_passed: AtomicU64::new(0),
+            has_backlog: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
+            begun: MergeSlot::new(),
             recorder,
             leaver,
             ender,
@@ -248,6 +255,7 @@ impl Workflows {
             lease_keeper,
             router,
         });
+        starter.begin_on(&shared);
         let children = vec![
             recorder_child,
             leaver_child,

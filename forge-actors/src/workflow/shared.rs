@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::watch;
 
+use super::activation::Activation;
 use super::admission::WorkflowAdmission;
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
@@ -100,8 +101,13 @@ pub(super) struct WorkflowShared {
     /// Microseconds that a test has let pass: the rows of runs are moved back by as much, and the clock that
     /// runs see is moved forward. Only `testing` writes it.
     pub(super) micros_passed: AtomicU64,
+    /// Runs are due for which the last claim had no place. The claimer sets this; the starter reads it.
+    pub(super) has_backlog: AtomicBool,
     /// The node stops: no run is claimed. Set by the claimer.
     pub(super) is_draining: AtomicBool,
+    /// Runs that were begun with their start. Put by the starter; taken by the claimer, which is woken with a
+    /// message and starts their actors.
+    pub(super) begun: MergeSlot<Vec<Activation>>,
     pub(super) recorder: Arc<Batches<Recorder>>,
     pub(super) leaver: Arc<Batches<Leaver>>,
     pub(super) ender: Arc<Batches<Ender>>,
@@ -185,11 +191,29 @@ impl WorkflowShared {
     /// A run is active no more on this node.
     pub(super) fn leave_place(&self, run: RunId, claim: i32, workflow: &str) {
         self.held.remove_if(&run, |_, known| *known == claim);
+        self.free_place(workflow);
+    }
+
+    /// A run that was to become active does not, or is no more.
+    pub(super) fn free_place(&self, workflow: &str) {
         let is_awaited = self.admission.leave(workflow);
         signals::active(self.admission.active());
         if is_awaited {
             self.claimer.notify(RunClaimerMessage::PlaceFree);
         }
+    }
+
+    /// Takes a place for a run that is begun with its start. False when it is to be claimed.
+    pub(super) fn enter_unclaimed(&self, workflow: &str) -> bool {
+        if self.has_backlog.load(Ordering::Acquire) || self.is_draining.load(Ordering::Acquire) {
+            return false;
+        }
+        self.admission.enter(workflow);
+        let enters = self.admission.fits_beside_claim(workflow);
+        if !enters {
+            self.free_place(workflow);
+        }
+        enters
     }
 }
 

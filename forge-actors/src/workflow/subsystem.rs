@@ -9,6 +9,7 @@ use super::expiry::WORKFLOW_MAINTENANCE;
 use super::paths::{
     CLAIMER, COUNTER, ENDER, EXPIRY, INSTANCES, LEASE, LEAVER, RECORDER, RESCUER, ROUTER, WORKFLOWS,
 };
+use super::starter::WorkflowStarter;
 use crate::app::new_job::InsertJob;
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -46,6 +47,7 @@ impl Subsystem for WorkflowSubsystem {
             node_name: node.profile.name.clone(),
             database: node.get::<Database>(),
             functions: node.get::<Functions>(),
+            starter: node.get::<WorkflowStarter>(),
             jobs: node.get::<Arc<dyn InsertJob>>(),
             hints: node.get::<HintHub>(),
             terms: node.get::<Leader>().stand_for(WORKFLOW_MAINTENANCE),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 
 mod admission;
+mod begins;
 mod bounds;
 mod chains;
 mod children;

@@ -82,6 +82,7 @@ impl Node {
         let (job_ends, _) = JobEnds::new(database.clone(), hints.clone());
         let (job_buffer, _) = JobBuffer::new(BufferPlace::none(), database.clone(), hints.clone());
         let (starter, starter_child) = WorkflowStarter::new(database.clone(), hints.clone());
+        let of_functions = starter.clone();
         let view = NodeView::new(id, "node", Arc::clone(&tree), &[]);
         let (jobs, job_hints) = (inserter.clone(), hints.clone());
         let services = |invoke, blocking| Services {
@@ -90,7 +91,7 @@ impl Node {
             jobs: Arc::new(jobs),
             job_ends: Arc::new(job_ends),
             job_buffer: Arc::new(job_buffer),
-            workflows: Arc::new(starter),
+            workflows: Arc::new(of_functions),
             crons: Arc::new(CronRunBeginner),
             tokens: None,
             http: reqwest::Client::new(),
@@ -103,6 +104,7 @@ impl Node {
             node_name: "node".to_owned(),
             database,
             functions: functions.clone(),
+            starter,
             jobs: Arc::new(inserter),
             hints,
             terms: watch::channel(None).1,

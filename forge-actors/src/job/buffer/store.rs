@@ -88,5 +88,6 @@ async fn insert_from(
 /// Notes that the file `name` is deleted, so that its row can go.
 pub(super) async fn note_removal(database: &Database, name: &str) -> Result<(), Fault> {
     let note = sqlx::query(include_str!("../sql/note_removed_buffer.sql")).bind(name);
-    database.write_alone(note).await
+    database.write_alone(note).await?;
+    Ok(())
 }

@@ -166,7 +166,7 @@ impl DispatcherShared {
         while let Some(part) = halving.part() {
             let jobs: Vec<_> = batch[part.clone()].iter().flatten().map(|gathered| &gathered.job).collect();
             let rows = jobs.iter().map(|dispatched| dispatched.row()).collect();
-            let written = self.database.write_alone(insert_rows(rows)).await;
+            let written = self.database.write_alone(insert_rows(rows)).await.map(drop);
             match &written {
                 Ok(()) => {
                     self.publish(jobs.iter().map(|dispatched| &dispatched.job));

@@ -1,11 +1,12 @@
 //! What contexts start runs and emit events with. Runs on every node, also on one that runs no workflow.
 //!
 //! Runs that calls without a transaction start at the same time share a statement and a commit; a lone start
-//! waits for nobody.
+//! waits for nobody. On a node that executes workflows many of them are begun at once: see [`begin`].
 
+mod begin;
 pub mod subsystem;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -15,6 +16,8 @@ use super::chain::find_newest;
 use super::config::WorkflowConfig;
 use super::insert::{StartedRun, insert_event, insert_rows, insert_run, request_cancel};
 use super::paths::WORKFLOW_STARTER;
+use super::shared::WorkflowShared;
+use super::write_limiter::WriteLimiter;
 use crate::app::Result;
 use crate::app::workflow::WORKFLOWS_TOPIC;
 use crate::app::workflow_run::new_run::{NewEvent, NewRun, StartOutcome, StartRun};
@@ -25,10 +28,14 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::RunId;
 use crate::supervise::ChildSpec;
 
+use begin::ReservedPlaces;
+
 /// Starts runs and emits events. Every node has one. Cheap to clone; all clones are the same.
 #[derive(Clone)]
 pub struct WorkflowStarter {
     starts: Arc<Batches<Starts>>,
+    executor: Arc<OnceLock<Weak<WorkflowShared>>>,
+    limiter: Arc<WriteLimiter>,
     database: Database,
     hints: HintHub,
     /// How long runs that have ended are kept, unless their workflow says otherwise.
@@ -38,9 +45,22 @@ pub struct WorkflowStarter {
 impl WorkflowStarter {
     /// The starter of one node, and the child that writes what gathers.
     pub fn new(database: Database, hints: HintHub) -> (Self, ChildSpec) {
-        let (starts, child) = Batches::spec(&WORKFLOW_STARTER, Starts(database.clone()));
+        let (limiter, executor) = (WriteLimiter::new(), Arc::<OnceLock<_>>::default());
+        let writer = Starts { database: database.clone(), executor: Arc::clone(&executor) };
+        let (starts, child) = Batches::spec(&WORKFLOW_STARTER, writer, &limiter);
         let retention = WorkflowConfig::default().retention;
-        (Self { starts, database, hints, retention }, child)
+        (Self { starts, executor, limiter, database, hints, retention }, child)
+    }
+
+    /// This node executes workflows: runs may be begun with their start.
+    pub(super) fn begin_on(&self, executor: &Arc<WorkflowShared>) {
+        // A node has one workflow subsystem.
+        let _again = self.executor.set(Arc::downgrade(executor));
+    }
+
+    /// The limiter of this node's writes about runs.
+    pub(super) fn limiter(&self) -> &Arc<WriteLimiter> {
+        &self.limiter
     }
 
     /// Has runs that a person ends kept for as long as this configuration says.
@@ -50,16 +70,26 @@ impl WorkflowStarter {
 }
 
 /// Writes runs that calls without a transaction start.
-struct Starts(Database);
+struct Starts {
+    database: Database,
+    /// Set once, on a node that executes workflows.
+    executor: Arc<OnceLock<Weak<WorkflowShared>>>,
+}
 
 impl WriteRows for Starts {
     const KIND: &'static str = "workflow_starter";
     type Row = StartedRun;
-    type Written = ();
+    /// Whether this node has begun the run.
+    type Written = bool;
 
-    async fn write(&self, rows: &[&StartedRun]) -> Result<Vec<Option<()>>, Fault> {
-        self.0.write_alone(insert_rows(rows)).await?;
-        Ok(vec![Some(()); rows.len()])
+    async fn write(&self, rows: &[&StartedRun]) -> Result<Vec<Option<bool>>, Fault> {
+        let executor = self.executor.get().and_then(Weak::upgrade);
+        let places = executor.and_then(|executor| ReservedPlaces::of(executor, rows));
+        let begins = places.as_ref().map(|places| (places.lease, places.begins.as_slice()));
+        let inserted = self.database.write_alone(insert_rows(rows, begins)).await?;
+        let Some(places) = places else { return Ok(vec![Some(false); rows.len()]) };
+        let begun = places.begin(rows, &inserted)?;
+        Ok(rows.iter().map(|started| Some(begun.contains(&started.run.id))).collect())
     }
 
     fn bytes(started: &StartedRun) -> usize {
@@ -93,8 +123,10 @@ impl StartRun for WorkflowStarter {
             if run.key.is_some() || run.followed || !self.database.state().borrow().is_up() {
                 return Ok(None);
             }
-            self.starts.submit(StartedRun { run: run.clone(), identity, trace }).await?;
-            self.hints.publish(Hint::of([Arc::<str>::from(WORKFLOWS_TOPIC)]));
+            let is_begun = self.starts.submit(StartedRun { run: run.clone(), identity, trace }).await?;
+            if is_begun != Some(true) {
+                self.hints.publish(Hint::of([Arc::<str>::from(WORKFLOWS_TOPIC)]));
+            }
             Ok(Some(StartOutcome::New(run.id)))
         })
     }

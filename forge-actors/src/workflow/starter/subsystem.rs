@@ -22,7 +22,8 @@ impl Subsystem for WorkflowStarterSubsystem {
         // Every node starts runs, also one that executes none.
         let (starter, child) = WorkflowStarter::new(node.get::<Database>(), node.get::<HintHub>());
         let starter = starter.configured(&node.config::<WorkflowConfig>());
-        node.provide::<Arc<dyn StartRun>>(Arc::new(starter));
+        node.provide::<Arc<dyn StartRun>>(Arc::new(starter.clone()));
+        node.provide(starter);
         Ok(Some(Part::new(child)))
     }
 }
