@@ -209,7 +209,7 @@ await browse(async (visitors) => {
   await visitors.accessible(admin, "the start of a run");
   await written.fill('{"bell": 9}');
   await dialog.getByLabel("Key, as JSON").fill("bell-9");
-  await dialog.getByText("The id is no JSON: a text has quotes.").waitFor();
+  await dialog.getByText("The key is not JSON: put a text into double quotes.").waitFor();
   await dialog.getByLabel("Key, as JSON").fill('"bell-9"');
   await dialog.getByLabel("If a run has this key already").selectOption("start nothing, and say so");
   await dialog.getByRole("button", { name: "Start" }).click();

@@ -53,10 +53,6 @@ impl Activation {
         Self { shared, claimed: Some(claimed), id, claim, workflow, is_crash: false }
     }
 
-    pub(super) fn run_id(&self) -> RunId {
-        self.id
-    }
-
     /// Executes the run until it leaves this node.
     pub(super) async fn run(mut self) {
         let Some(claimed) = self.claimed.clone() else { return };
@@ -69,7 +65,7 @@ impl Activation {
                 self.is_crash = !fault.code().is_outage();
                 let error = error_chain(&fault);
                 let (run, handler) = (claimed.id, &claimed.workflow);
-                tracing::warn!(%run, handler, error, "activation failed; the run is given back");
+                tracing::warn!(%run, handler, error, "activation failed; the run is claimed again");
             }
         }
     }
@@ -167,11 +163,13 @@ async fn leave(
                 shared.due_soon(due_at, claimed.now);
             }
         }
-        Ok(None) => tracing::debug!(run = %claimed.id, "a run that left was not held any more"),
+        Ok(None) => {
+            tracing::debug!(run = %claimed.id, "the status of a run was not written: its lease is lost")
+        }
         Err(fault) => {
             let error = error_chain(&fault);
             let (run, handler) = (claimed.id, &claimed.workflow);
-            tracing::error!(%run, handler, error, "a run could not leave; it is claimed again later");
+            tracing::error!(%run, handler, error, "writing a status failed; the run is claimed again later");
         }
     }
 }
@@ -436,12 +434,12 @@ impl ActiveActivation {
         Ok(())
     }
 
-    /// Closes what the run still waits for: the other branches of a race, whatever it was cancelled in. Waits
-    /// of runs that have ended would otherwise be looked at for each event until the history is deleted.
+    /// Marks the open steps of the run as abandoned: waits of races that it has not won, the wait in which it
+    /// was cancelled. The router would otherwise find them for each event until the history is deleted.
     async fn abandon_open_steps(&self) -> Result<(), Fault> {
         let (run, claim) = (self.claimed.id, self.claimed.claim);
         let rows = self.run.open_steps("").into_iter().map(|row| HeldStep { run, claim, row });
-        // A step that is not written any more says that the run is not held; so does its end.
+        // A `None`, for a run that is not held, needs no check: `end` is refused then too.
         let written = rows.map(|step| self.shared.recorder.submit(step));
         futures::future::try_join_all(written).await?;
         Ok(())

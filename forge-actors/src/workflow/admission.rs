@@ -27,18 +27,19 @@ use super::config::WorkflowConfig;
 use crate::app::workflow_run::store::{StepConnection, StepPermit};
 use crate::db::config::DatabaseConfig;
 
-/// A node begins runs without a claim while less than this part of its places is taken.
-const UNCLAIMED_PART: usize = 4;
+/// A run is executed with its start while at most `runs_max / UNCLAIMED_DIVISOR` runs are active, itself
+/// included.
+const UNCLAIMED_DIVISOR: usize = 4;
 
 /// The limits of a node, and how much of each is taken.
 pub(super) struct WorkflowAdmission {
     /// Runs that are active or begin to be.
     runs: AtomicUsize,
     runs_max: usize,
-    /// Runs that a claim which is under way may bring.
-    claiming: AtomicUsize,
-    /// The part of them that one workflow may have.
+    /// The part of `runs_max` that one workflow may take.
     workflow_runs_max: usize,
+    /// The most runs that the claim which is under way may return; 0 while none is.
+    claiming: AtomicUsize,
     attempts: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
@@ -117,7 +118,7 @@ impl WorkflowAdmission {
     pub(super) fn fits_beside_claim(&self, workflow: &str) -> bool {
         let (active, claiming) = (self.runs.load(Ordering::SeqCst), self.claiming.load(Ordering::SeqCst));
         let of_workflow = self.workflows.get(workflow).map_or(0, |of| of.runs.load(Ordering::SeqCst));
-        active <= (self.runs_max / UNCLAIMED_PART).max(1)
+        active <= (self.runs_max / UNCLAIMED_DIVISOR).max(1)
             && active + claiming <= self.runs_max
             && of_workflow + claiming <= self.workflow_runs_max
     }

@@ -6,7 +6,7 @@
 //!   lease, and written by one statement when they have changed.
 //! - The owner alone writes, under its lease. When the lease is lost its rows stay: they say what was cut
 //!   off, until the run is claimed again.
-//! - A row whose step has ended meanwhile is not shown: the journal says so first.
+//! - A row whose step has ended is not shown: the row of the journal takes precedence.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

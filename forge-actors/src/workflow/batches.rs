@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A row that comes alone is written at once. A writer that has just written several rows gathers at least
-//! half as many, for a millisecond at most: most of the runs that it has answered come again at once. How many writes are under way at the same time, and when the next
-//! one begins, is for the [`WriteLimiter`] to say, which the writers of a node share.
+//! half as many, for a millisecond at most: most runs whose rows were just committed submit their next row at
+//! once. How many writes are under way at the same time, and when the next one begins, is decided by the
+//! [`WriteLimiter`], which the writers of a node share.
 //!
 //! Invariants
 //! - A row is answered after the commit that wrote it, with what the database said about that row.
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::messages::BatchMessage;
 use super::write_limiter::{WriteLimiter, WriterId, Writing};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
@@ -64,13 +66,6 @@ pub(super) trait WriteRows: Send + Sync + 'static {
 
     /// Whether a failure that no row has caused is the answer, rather than another attempt.
     fn gives_up(&self) -> bool;
-}
-
-/// Messages of a writer.
-#[derive(forge_app_macros::Message)]
-pub(super) enum BatchMessage {
-    /// A row has gathered, or a write has ended.
-    Proceed,
 }
 
 type Answer<W> = Result<Option<<W as WriteRows>::Written>, Fault>;
@@ -158,7 +153,8 @@ impl<W: WriteRows> Batches<W> {
             gathering.since.get_or_insert_with(Instant::now);
             let (reply, answer) = oneshot::channel();
             gathering.rows.push_back(GatheredRow { row, reply });
-            // The first one has the writer look again after a while, also when nothing ends.
+            // The first row has the writer look again after a while, also when no write ends. The row that
+            // makes the batch worth its commit has the writer begin it, or wait for its turn.
             let count = gathering.rows.len();
             let wakes = !gathering.is_woken
                 && (count == 1 || gathering.is_worth(count) && self.limiter.may_begin(self.id));
@@ -191,6 +187,7 @@ impl<W: WriteRows> Batches<W> {
             // A larger row is a batch of its own.
             let rows = rows.max(1).min(gathering.rows.len());
             if rows == 0 {
+                gathering.since = None;
                 self.limiter.withdraw(self.id);
                 return None;
             }

@@ -90,7 +90,8 @@ pub struct CheckProgress {
 }
 
 impl WorkflowCheck {
-    /// Whether a node with this binary goes on with every run that was compared.
+    /// Whether the binary has code for all versions that live runs have, and no run that was compared
+    /// diverges. Runs that `unchecked` counts are not considered.
     pub fn is_sound(&self) -> bool {
         let is_sound =
             |version: &CheckedVersion| version.diverged == 0 && version.code != CheckedCode::Missing;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::activation::Activation;
 use super::instance::Instance;
 use super::messages::{LeaseMessage, RouterMessage, RunClaimerMessage};
 use super::paths::CLAIMER;
@@ -42,12 +41,12 @@ const START_LIMIT: Duration = secs(5);
 pub(super) struct RunClaimer {
     pub(super) shared: Arc<WorkflowShared>,
     pub(super) instances: Children,
-    code: Vec<LinkedVersion>,
+    code: Vec<KnownVersion>,
 }
 
-/// A version of a workflow that this binary has code for.
+/// A version of a workflow whose runs this binary executes: it has the function, or a migration.
 #[derive(Clone)]
-struct LinkedVersion {
+struct KnownVersion {
     workflow: String,
     version: i32,
 }
@@ -87,7 +86,7 @@ impl RunClaimer {
         let migrated = catalog.workflow_migrations().map(|(name, from, _)| (name.to_owned(), from));
         let code: Vec<_> = linked
             .chain(migrated)
-            .map(|(workflow, version)| LinkedVersion {
+            .map(|(workflow, version)| KnownVersion {
                 workflow,
                 version: i32::try_from(version).unwrap_or(i32::MAX),
             })
@@ -101,8 +100,8 @@ impl RunClaimer {
     }
 
     fn proceed(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState) {
-        let is_away = state.pause.is_some() || state.gather.is_some();
-        if self.code.is_empty() || state.is_claiming || is_away || !state.has_work {
+        let is_delayed = state.pause.is_some() || state.gather.is_some();
+        if self.code.is_empty() || state.is_claiming || is_delayed || !state.has_work {
             return;
         }
         let admission = &self.shared.admission;
@@ -188,11 +187,7 @@ impl RunClaimer {
         let has_more = |(workflow, limit): &(String, usize)| claimed.get(workflow) >= Some(limit);
         let has_more = count >= state.last_size || state.limits.iter().any(has_more);
         self.shared.has_backlog.store(has_more, Ordering::Release);
-        let runs = runs.into_iter().map(|run| {
-            self.shared.held.insert(run.id, run.claim);
-            Activation::new(Arc::clone(&self.shared), run)
-        });
-        self.activate(runs.collect()).await;
+        self.activate(runs).await;
         if has_more {
             state.has_work = true;
         } else if state.look.is_none() {
@@ -207,10 +202,11 @@ impl RunClaimer {
         }
     }
 
-    /// Starts an actor for each activation.
-    async fn activate(&self, activations: Vec<Activation>) {
-        let starts = activations.into_iter().map(async |activation| {
-            let spec = Instance::spec(Arc::clone(&self.shared), activation);
+    /// Starts an actor for each run.
+    async fn activate(&self, runs: Vec<ClaimedRun>) {
+        let starts = runs.into_iter().map(async |run| {
+            self.shared.held.insert(run.id, run.claim);
+            let spec = Instance::spec(Arc::clone(&self.shared), run);
             // An actor that does not start gives its run back when it is dropped.
             if let Err(error) = self.instances.start_child(spec, START_LIMIT).await {
                 tracing::warn!(%error, "the actor of a run did not start; the run is claimed again");
@@ -239,10 +235,17 @@ impl RunClaimer {
         }
     }
 
-    fn failed(&self, cx: &Context<RunClaimerMessage>, state: &mut RunClaimerState, fault: &Fault) {
+    /// `what` says which statement has failed.
+    fn failed(
+        &self,
+        cx: &Context<RunClaimerMessage>,
+        state: &mut RunClaimerState,
+        what: &str,
+        fault: &Fault,
+    ) {
         self.shared.admission.claiming(0);
         if state.failures == 0 {
-            tracing::warn!(error = error_chain(fault), "claiming runs failed; retrying");
+            tracing::warn!(error = error_chain(fault), "{what} failed; retrying");
         }
         state.has_work = true;
         state.pause = Some(cx.send_after(OUTAGE_BACKOFF.jittered(state.failures), RunClaimerMessage::Poll));
@@ -321,14 +324,14 @@ impl Actor for RunClaimer {
                         state.failures = 0;
                         self.claimed(cx, state, runs).await;
                     }
-                    Err(fault) => self.failed(cx, state, &fault),
+                    Err(fault) => self.failed(cx, state, "claiming runs", &fault),
                 }
             }
             RunClaimerMessage::Found(found) => {
                 state.is_polling = false;
                 match found {
                     Ok(found) => self.found(cx, state, found),
-                    Err(fault) => self.failed(cx, state, &fault),
+                    Err(fault) => self.failed(cx, state, "looking for runs that are due", &fault),
                 }
             }
         }
@@ -342,8 +345,10 @@ impl Actor for RunClaimer {
         self.shared.stop_all(StopReason::Drain);
         let until = Instant::now() + self.shared.config.drain_timeout;
         while self.shared.admission.active() > 0 && Instant::now() < until {
-            // Those that were begun meanwhile are given back.
-            drop(self.shared.begun.try_take());
+            // Those that were begun meanwhile are released.
+            for run in self.shared.begun.try_take().unwrap_or_default() {
+                self.shared.give_back(run, false);
+            }
             tokio::time::sleep(millis(10)).await;
         }
     }

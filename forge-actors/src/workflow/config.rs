@@ -28,15 +28,15 @@ pub struct WorkflowConfig {
     /// are mutations take at most half of `database.write_connections_max`, and queries half of
     /// `database.read_connections_max`, so that calls keep the other half.
     pub steps_max: u32,
-    /// Part of `active_max` and of `steps_max` that one workflow may take, more than 0 and at most 1, so that
-    /// runs of a workflow whose steps hang leave places to the others. One run takes at most half of its
-    /// workflow's steps.
+    /// Part of `active_max` and of `steps_max` that one workflow may take where a binary has several, more
+    /// than 0 and at most 1, so that runs of a workflow whose steps hang leave places to the others. One run
+    /// takes at most half of its workflow's steps.
     pub workflow_share: f64,
-    /// How often a claimer looks for runs that are due, besides the hints.
+    /// How often a node asks the database for runs that are due. It is notified of them besides.
     #[serde(with = "serde_duration")]
     pub poll_interval: Duration,
     /// How long a node may fail to renew its lease before other nodes take its runs over. A node whose
-    /// sessions are gone is replaced sooner.
+    /// process is gone, so that Postgres has no session of it, loses them within seconds.
     #[serde(with = "serde_duration")]
     pub lease: Duration,
     /// How long a stopping node waits until the steps that are under way have ended.
@@ -73,8 +73,8 @@ impl ConfigSection for WorkflowConfig {
         let mut broken = Vec::new();
         if !(1..=ACTIVE_MAX_BOUND).contains(&self.active_max) {
             broken.push(format!(
-                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX_BOUND} (a node that is to \
-                 run no workflows has no role `worker`)",
+                "workflows.active_max is {}; it must be between 1 and {ACTIVE_MAX_BOUND} (to run \
+                 no workflows on a node, leave `worker` out of node.roles)",
                 self.active_max
             ));
         }
@@ -106,7 +106,8 @@ impl ConfigSection for WorkflowConfig {
         for (key, value) in [("retention", self.retention), ("event_retention", self.event_retention)] {
             if value > RETENTION_MAX {
                 broken.push(format!(
-                    "workflows.{key} is longer than {}, which no database can subtract from the present",
+                    "workflows.{key} is {}; it may be {} at most",
+                    format_duration(value),
                     format_duration(RETENTION_MAX)
                 ));
             }

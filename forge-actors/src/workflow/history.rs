@@ -199,8 +199,9 @@ impl WorkflowHistory {
         let HistoryRun { status, error, output, is_output_redacted, .. } = &self.run;
         let code = error.as_ref().map(|error| error.code.as_str()).unwrap_or_default();
         let fits = match (status, end) {
-            // A person or the time limit has ended the run, wherever the function was.
+            // A cancellation or a termination ends a run wherever its function is.
             (WorkflowStatus::Cancelled | WorkflowStatus::Terminated, _) => true,
+            // The time limit ended the run before its function did, or a branch of it was cancelled.
             (WorkflowStatus::Failed, ReplayEnd::GoesOn(_)) => {
                 code == Code::Timeout.name() || code == CANCELLED
             }

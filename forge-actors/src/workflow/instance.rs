@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::activation::Activation;
 use super::messages::InstanceMessage;
+use super::rows::ClaimedRun;
 use super::shared::WorkflowShared;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Restart};
@@ -29,11 +30,11 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// The actor of an activation.
-    pub(super) fn spec(shared: Arc<WorkflowShared>, begun: Activation) -> ChildSpec {
-        let id = begun.run_id().to_string();
+    /// The actor of a run that was claimed.
+    pub(super) fn spec(shared: Arc<WorkflowShared>, claimed: ClaimedRun) -> ChildSpec {
+        let id = claimed.id.to_string();
         let activation = Arc::new(MergeSlot::new());
-        activation.put(|slot| *slot = Some(begun));
+        activation.put(|slot| *slot = Some(Activation::new(Arc::clone(&shared), claimed)));
         let make = move || {
             let taken = MergeSlot::new();
             if let Some(activation) = activation.try_take() {

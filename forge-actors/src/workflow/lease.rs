@@ -172,7 +172,7 @@ async fn renew(shared: &WorkflowShared, lease: OwnLease) -> bool {
             shared.lease.send_replace(Some(OwnLease { until: sent + margin(duration), ..lease }));
         }
         Ok(false) => {
-            lose(shared, lease, "another node has taken its runs over");
+            lose(shared, lease, "the lease has run out, or another node has taken the runs over");
             return false;
         }
         Err(_) if lease.until <= Instant::now() => {
@@ -237,9 +237,9 @@ async fn give_back(shared: &WorkflowShared) {
     futures::future::join_all(leaves).await;
 }
 
-/// Says that runs were not given back. The next look at the runs that are held finds them.
+/// Logs that runs were not released. The next look at the runs that are held finds them.
 fn report_kept(runs: usize, fault: &Fault) {
-    tracing::warn!(runs, error = error_chain(fault), "giving runs back failed; they are claimed again later");
+    tracing::warn!(runs, error = error_chain(fault), "releasing runs failed; they are claimed again later");
 }
 
 /// Compares the runs that this node holds with those that it executes. One that it holds and does not execute

@@ -24,6 +24,13 @@ pub(super) enum RunClaimerMessage {
     Found(Result<FoundWork, Fault>),
 }
 
+/// Messages of the writers that gather rows.
+#[derive(forge_app_macros::Message)]
+pub(super) enum BatchMessage {
+    /// A row has gathered, or a write has ended.
+    Proceed,
+}
+
 /// Messages of the lease keeper.
 #[derive(forge_app_macros::Message)]
 pub(super) enum LeaseMessage {

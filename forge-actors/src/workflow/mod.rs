@@ -68,8 +68,8 @@
 //!   event or its timeout is decided once.
 //!
 //! Determinism
-//! - Steps are identified by their position: their number in the code, counted per branch of `parallel`,
-//!   `race` and `join_all`. The position is given when the step is made, in the order of the program.
+//! - Steps are identified by their position: the first step that the function makes is 1, the next one 2,
+//!   counted per branch of `parallel`, `race` and `join_all`; each turn of a loop makes new positions.
 //! - The journal keeps kind, name and shape (a hash of the form of arguments and result) of each step. Code
 //!   that asks for another one at that position, or ends without having asked for one that the journal has,
 //!   diverges: the run is parked with the difference, and nothing is executed.
@@ -98,10 +98,10 @@
 //! Failures: an outage of the database holds up steps that want to be recorded, until the owner's lease is
 //! over; then other nodes, or this one under a new lease, go on from the journal. A step that was executed
 //! and not recorded is executed again. A row that the database refuses is found by halving its batch, and
-//! fails its own step. A run whose activations end before it has left, while none of its steps ends (it takes
-//! its process down, or its journal cannot be read), is claimed again later each time, and in the end paused:
-//! `crashes` counts them. The end of a lease that ran out while its process may have been alive, as in an
-//! outage of the database, is none.
+//! fails its own step. An activation that ends early (its process is gone, it panics, its journal cannot be
+//! read) is a crash. `crashes` counts those in a row between which no step has ended: the run is claimed
+//! again later each time, and paused after 20. A lease that ran out while its process may have been alive, as
+//! in an outage of the database, makes no crash.
 //!
 //! ```text
 //!   workflows (one_for_one)

@@ -107,7 +107,10 @@ pub(super) async fn replay(
         }
         FunctionEnd::Interrupted => {
             let limit = REPLAY_MAX.as_secs();
-            let text = format!("its function waits for something that is no step ({limit} s)");
+            let text = format!(
+                "its function did not reach the end of the journal in {limit} s: it awaits something that is \
+                 no step, or is slow"
+            );
             return Ok(Replayed::Diverged(text));
         }
         FunctionEnd::Left => ReplayEnd::GoesOn(active.goes_on_with()),

@@ -32,7 +32,7 @@ const RELEASE_MAX: i64 = 1_000;
 pub(super) struct RunRescuer {
     shared: Arc<WorkflowShared>,
     last: Option<Instant>,
-    /// Until then nobody is judged by missing sessions.
+    /// Until then a missing session is not taken for a process that is gone.
     not_by_sessions_before: Instant,
 }
 

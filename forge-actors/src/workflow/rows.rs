@@ -72,7 +72,7 @@ pub(super) struct ClaimedRun {
     pub(super) version: u32,
     /// Counts the activations of the run.
     pub(super) claim: i32,
-    /// What has come for it, when it was claimed.
+    /// `forge_workflow_runs.wakes` at the claim.
     pub(super) wakes: i32,
     pub(super) request: Option<RunRequest>,
     /// How it ends; its completed steps are being compensated.
@@ -133,12 +133,12 @@ pub(super) struct Leave {
     /// `waiting`, `ready`, `paused`, `diverged` or `compensation_failed`.
     pub(super) status: &'static str,
     pub(super) due_at: Option<Timestamp>,
-    /// What had come for it, as this node knows.
+    /// The count of wakes that this activation has seen; a larger one in the row makes the run due.
     pub(super) wakes: i32,
     pub(super) error: Option<String>,
     /// The size of its journal; `None` when the activation did not come so far as to know it.
     pub(super) size: Option<JournalSize>,
-    /// This is what a person has asked for.
+    /// The status fulfils the run's `request`, which is cleared.
     pub(super) answers_request: bool,
 }
 
@@ -182,7 +182,7 @@ pub(super) enum GoneOn {
 #[derive(Debug)]
 pub(super) struct GivenBack {
     pub(super) run: ClaimedRun,
-    /// The activation has failed or panicked; nothing that was away is the reason.
+    /// The activation failed or panicked, for another reason than an outage.
     pub(super) is_crash: bool,
 }
 
@@ -207,7 +207,7 @@ pub(super) struct End {
     pub(super) error: Option<String>,
     pub(super) steps: usize,
     pub(super) journal_bytes: usize,
-    /// How its row says that it ends.
+    /// `ending` of the run's row as this node knows it; another value there refuses the end.
     pub(super) expected: Option<EndStatus>,
 }
 
@@ -230,7 +230,7 @@ pub(super) struct Arrival {
 /// What the router has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Routed {
-    /// Events.
+    /// Events that were routed.
     pub(super) events: u64,
     /// Runs that are held by a node, and have got something.
     pub(super) held: Vec<RunId>,

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use super::activation::Activation;
 use super::admission::WorkflowAdmission;
 use super::batches::{Batches, WriteRows};
 use super::config::WorkflowConfig;
@@ -35,7 +34,7 @@ use crate::supervise::Address;
 pub(super) struct OwnLease {
     /// The fencing number of the runs that are held.
     pub(super) id: i64,
-    /// Until this moment of its own clock the node counts on the lease, which has not run out before it.
+    /// The local deadline of the lease; the lease expires later than this in the database.
     pub(super) until: Instant,
 }
 
@@ -107,7 +106,7 @@ pub(super) struct WorkflowShared {
     pub(super) is_draining: AtomicBool,
     /// Runs that were begun with their start. Put by the starter; taken by the claimer, which is woken with a
     /// message and starts their actors.
-    pub(super) begun: MergeSlot<Vec<Activation>>,
+    pub(super) begun: MergeSlot<Vec<ClaimedRun>>,
     pub(super) recorder: Arc<Batches<Recorder>>,
     pub(super) leaver: Arc<Batches<Leaver>>,
     pub(super) ender: Arc<Batches<Ender>>,
@@ -188,13 +187,13 @@ impl WorkflowShared {
         }
     }
 
-    /// A run is active no more on this node.
+    /// Removes a run from those that are held, and frees its place.
     pub(super) fn leave_place(&self, run: RunId, claim: i32, workflow: &str) {
         self.held.remove_if(&run, |_, known| *known == claim);
         self.free_place(workflow);
     }
 
-    /// A run that was to become active does not, or is no more.
+    /// Frees the place of a run, and wakes the claimer if runs may wait for one.
     pub(super) fn free_place(&self, workflow: &str) {
         let is_awaited = self.admission.leave(workflow);
         signals::active(self.admission.active());

@@ -18,12 +18,13 @@ pub const WORKFLOW_COMPENSATIONS_FAILED_TOTAL: &str = "forge_workflow_compensati
 /// Counter: runs that this node has paused, because their activations ended without progress again and again.
 pub const WORKFLOW_RUNS_PAUSED_TOTAL: &str = "forge_workflow_runs_paused_total";
 /// Histogram, seconds: from the moment at which a run became due (it was started, woken, its time came, its
-/// node was lost) to its claim, by `workflow`.
+/// node was lost) to its claim, by `workflow`; where a node executes a run with its start, to that
+/// start.
 pub const WORKFLOW_CLAIM_DELAY_SECONDS: &str = "forge_workflow_claim_delay_seconds";
 /// Counter: attempts at steps and compensations that have ended on this node, by `workflow` and `outcome`:
 /// `completed`, `failed`.
 pub const WORKFLOW_STEP_ATTEMPTS_TOTAL: &str = "forge_workflow_step_attempts_total";
-/// Gauge: runs that this node has claimed and that have not left it.
+/// Gauge: runs that are active on this node: claimed by it, or started by it and executed at once.
 pub const WORKFLOW_ACTIVATIONS: &str = "forge_workflow_activations";
 /// Gauge: runs that have not ended, by `status`: `ready`, `running`, `waiting`, `paused`, `diverged`,
 /// `compensation_failed`. The last three are parked. Counted each 15 seconds by the leader of `workflows`, 0

@@ -330,9 +330,9 @@ impl WorkflowStore {
         runs: &[(RunId, i32)],
     ) -> Result<Vec<ReleasedRun>, Fault> {
         let text = format!(
-            "{CRASHES_MAX} activations of the run have ended before it could leave, and none of its steps \
-             has ended meanwhile: its node was lost, or they failed; resume it to try again, or cancel or \
-             terminate it"
+            "paused after {CRASHES_MAX} executions in a row that ended without progress: the node was lost, \
+             or the execution failed (the log says `activation failed`). Resume the run to try again, or \
+             cancel or terminate it"
         );
         let rows = sqlx::query(include_str!("sql/release_runs.sql"))
             .bind(limit)

@@ -1,6 +1,6 @@
-//! How many writes about runs a node has under way at the same time. Recorder, leaver, ender and starter share
-//! one limiter, so that on a busy node all of them write larger batches: a statement with its commit costs as
-//! much as ten rows.
+//! How many writes about runs a node has under way at the same time. Recorder, leaver, ender and starter
+//! share one limiter, so that on a busy node all of them write larger batches: a statement with its commit
+//! costs as much as ten rows.
 //!
 //! | Writes under way | another one begins |
 //! |---|---|
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batches::BatchMessage;
+use super::messages::BatchMessage;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::millis;
 use crate::supervise::Address;
@@ -95,9 +95,9 @@ impl WriteLimiter {
         begins.then(|| Writing { limiter: Arc::clone(self), writer })
     }
 
-    /// Whether a write may begin.
+    /// Whether a write may begin. A writer that is refused waits for its turn.
     pub(super) fn may_begin(&self, writer: WriterId) -> bool {
-        self.with(|under_way| under_way.allows(writer, Instant::now()))
+        self.with(|under_way| under_way.allows_or_waits(writer, Instant::now()))
     }
 
     /// A writer has no rows any more.
@@ -128,10 +128,7 @@ fn notify(next: Option<Address<BatchMessage>>) {
 
 impl UnderWay {
     fn begin(&mut self, writer: WriterId, now: Instant) -> bool {
-        if !self.allows(writer, now) {
-            if !self.waiting.contains(&writer) {
-                self.waiting.push_back(writer);
-            }
+        if !self.allows_or_waits(writer, now) {
             return false;
         }
         self.waiting.retain(|waiting| *waiting != writer);
@@ -139,6 +136,14 @@ impl UnderWay {
         self.writers[writer.0].writes += 1;
         self.began = Some(now);
         true
+    }
+
+    fn allows_or_waits(&mut self, writer: WriterId, now: Instant) -> bool {
+        let allows = self.allows(writer, now);
+        if !allows && !self.waiting.contains(&writer) {
+            self.waiting.push_back(writer);
+        }
+        allows
     }
 
     /// See the table of the module.

@@ -102,7 +102,7 @@ pub enum WorkflowsStep {
         #[arg(long, value_name = "STEP")]
         from_step: Option<String>,
     },
-    /// Count the compensation of a run that has failed as done.
+    /// Mark the failed compensation of a run as done, and go on with the next one.
     Skip {
         /// The run.
         #[command(flatten)]
@@ -228,7 +228,8 @@ pub struct StartFlags {
     /// The version of the code [default: the newest one that is not deprecated].
     #[arg(long, value_name = "N")]
     pub version: Option<u32>,
-    /// The key that makes the start idempotent, as JSON: what the application gives with `.id(..)`.
+    /// The key that makes the start idempotent while its run is kept, as JSON: what the application gives
+    /// with `.id(..)`.
     #[arg(long, value_name = "JSON")]
     pub key: Option<String>,
     /// What happens when the key names a run: return, return-running, fail, replace [default: return].

@@ -128,7 +128,7 @@ const COLUMNS: [Column; 4] =
 /// The versions, one a line, and the runs that diverge.
 fn render(found: &WorkflowCheck, palette: Palette) -> Text {
     if found.versions.is_empty() {
-        return "no run of a workflow is under way".into();
+        return "no runs that have not ended".into();
     }
     let cells: Vec<_> = found.versions.iter().map(cells).collect();
     let mut text =
@@ -162,7 +162,7 @@ fn cells(version: &CheckedVersion) -> [String; COLUMNS.len()] {
         (CheckedCode::Linked, _) => "linked".to_owned(),
         (CheckedCode::Migrated, Some(to)) => format!("migrated to {to}"),
         (CheckedCode::Migrated, None) => "migrated".to_owned(),
-        (CheckedCode::Missing, _) => "missing: no node with this binary takes them".to_owned(),
+        (CheckedCode::Missing, _) => "missing: no code in this binary".to_owned(),
     };
     let part = (version.diverged > 0).then(|| format!("; {} diverge", version.diverged));
     [

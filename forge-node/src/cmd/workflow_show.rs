@@ -40,9 +40,9 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
     let children = children(detail);
     let awaited = detail.children.iter().filter(|child| child.is_awaited).map(cancellation);
     let waits: Vec<String> = detail.waits.iter().map(|wait| describe(wait, now)).chain(awaited).collect();
-    let cause = detail.cause.as_ref().map(|cause| format!("{}: {}", cause.code, cause.message));
-    let crashes = (detail.crashes > 0)
-        .then(|| format!("in its last {} activations, which ended before it had left", detail.crashes));
+    let cause =
+        detail.cause.as_ref().map(|cause| format!("compensated for {}: {}", cause.code, cause.message));
+    let failures = (detail.crashes > 0).then(|| format!("{} in a row without progress", detail.crashes));
     let shown: [(&str, Option<Text>); 25] = [
         ("run", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, status, palette))),
@@ -55,10 +55,10 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("tenant", text(detail.tenant.as_ref())),
         ("trace", text(detail.trace.as_ref())),
         ("node", text(row.node.as_ref())),
-        ("asked to", row.request.map(|request| request.as_str().into())),
+        ("requested", row.request.map(|request| request.as_str().into())),
         ("due", facts::time(row.due_at)),
-        ("no progress", text(crashes.as_ref())),
-        ("must end", facts::time(detail.deadline_at.filter(|_| row.finished_at.is_none()))),
+        ("failures", text(failures.as_ref())),
+        ("time limit", facts::time(detail.deadline_at.filter(|_| row.finished_at.is_none()))),
         ("finished", facts::time(row.finished_at)),
         ("parent", text(parent.as_ref())),
         ("continues", text(detail.continues.map(|run| run.to_string()).as_ref())),
@@ -66,7 +66,7 @@ pub(super) fn show(detail: &WorkflowDetail, now: Timestamp, palette: Palette) ->
         ("children", text(children.as_ref())),
         ("published", text(detail.published.as_ref())),
         ("error", text(error.as_ref())),
-        ("because of", text(cause.as_ref())),
+        ("cause", text(cause.as_ref())),
         ("result", text(detail.output.as_ref())),
         ("waits", (!waits.is_empty()).then(|| waits.join("\n")).as_deref().and_then(facts::value)),
     ];
@@ -90,7 +90,7 @@ fn children(detail: &WorkflowDetail) -> Option<String> {
 
 /// A child that its parent waits for before it is compensated, in a sentence.
 fn cancellation(child: &WorkflowChild) -> String {
-    format!("waits until the child run {} has been cancelled, which is {}", child.id, child.status.as_str())
+    format!("waits for the end of the child run {}, which is {} now", child.id, child.status.as_str())
 }
 
 /// The steps, one a line.
@@ -280,8 +280,8 @@ mod tests {
             "finishedAt": null
         }))
         .expect("a child");
-        let expected = "waits until the child run 00000000-0000-7000-8000-000000000001 has been cancelled, \
-                        which is ready";
+        let expected = "waits for the end of the child run 00000000-0000-7000-8000-000000000001, \
+                        which is ready now";
         assert_eq!(cancellation(&child), expected);
     }
 

@@ -114,7 +114,7 @@ impl RunWait<'_> {
             );
             let help = match status {
                 WorkflowStatus::Paused | WorkflowStatus::Diverged | WorkflowStatus::CompensationFailed => {
-                    "it goes on when a person has it go on; `workflows show` says why it stands"
+                    "it waits for an operator: resume, retry, skip or terminate it; `workflows show` says why"
                 }
                 _ => "it goes on; `workflows show` says what it waits for",
             };

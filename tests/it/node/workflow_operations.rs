@@ -238,6 +238,6 @@ async fn a_binary_without_the_code_of_live_runs_does_not_pass_the_check() {
         json!([{ "workflow": "gone.flow", "version": 1, "runs": 3, "checked": 0, "diverged": 0, "code": "missing", "migratedTo": null }])
     );
     let printed = check(&[]).await;
-    assert!(printed.stdout.contains("missing: no node with this binary takes them"), "{}", printed.stdout);
+    assert!(printed.stdout.contains("missing: no code in this binary"), "{}", printed.stdout);
     drop(node);
 }

@@ -63,7 +63,7 @@ async fn a_run_whose_activations_fail_is_paused_and_goes_on_when_it_is_resumed()
     let stage = Stage::open().await;
     let run = unreadable(&stage).await;
     let why: String = stage.value("SELECT error ->> 'message' FROM forge_workflow_runs").await;
-    assert!(why.contains(&format!("{CRASHES_MAX} activations")) && why.contains("resume it"), "{why}");
+    assert!(why.contains(&format!("{CRASHES_MAX} executions")) && why.contains("Resume the run"), "{why}");
     let shown = stage.call_in(None, ShowWorkflow { id: run }).await.unwrap();
     assert_eq!(shown["crashes"], json!(CRASHES_MAX));
     stage.execute("UPDATE forge_workflow_steps SET error = NULL").await;

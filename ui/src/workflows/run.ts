@@ -54,7 +54,7 @@ export function statusOfRun(status: WorkflowStatus): Status {
 /** What a status means, where its word alone does not say what a person can do. */
 export const MEANINGS: Readonly<Partial<Record<WorkflowStatus, string>>> = {
   ready: "A node that has its version takes it when it is due.",
-  paused: "A person has paused it, or its activations have ended without progress too often (the error says so then): it goes on when it is resumed.",
+  paused: "A person has paused it, or its executions ended without progress too often (the error says so then): it goes on when it is resumed.",
   diverged: "The code does not fit the journal. The run goes on when it is retried by a node whose code fits, or after a migration of its journal.",
   compensation_failed: "What the run has done is taken back in part only: retry the compensation that has failed, or skip it.",
   continued: "It went on as a new run.",

@@ -24,7 +24,7 @@ describe("what a start lacks is said before it is sent", () => {
     [{ workflow: "", args: "{}", key: "" }, "Choose a workflow."],
     [{ workflow: "a", args: "{", key: "" }, "The arguments are no JSON."],
     [{ workflow: "a", args: "[]", key: "" }, "The arguments are no JSON object."],
-    [{ workflow: "a", args: "{}", key: "user-7" }, "The id is no JSON: a text has quotes."],
+    [{ workflow: "a", args: "{}", key: "user-7" }, "The key is not JSON: put a text into double quotes."],
     [{ workflow: "a", args: ' {"user": 7}', key: '"user-7"' }, null],
     [{ workflow: "a", args: "{}", key: " " }, null],
   ])("%j", (fields, expected) => {

@@ -23,7 +23,7 @@ export function versionOf(workflow: StartableWorkflow | undefined, wanted: strin
 export function problemOf({ workflow, args, key }: StartFields): string | null {
   if (workflow === "") return "Choose a workflow.";
   if (!isObject(args)) return isJson(args) ? "The arguments are no JSON object." : "The arguments are no JSON.";
-  if (key.trim() !== "" && !isJson(key)) return "The id is no JSON: a text has quotes.";
+  if (key.trim() !== "" && !isJson(key)) return "The key is not JSON: put a text into double quotes.";
   return null;
 }
 

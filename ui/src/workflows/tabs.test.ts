@@ -12,6 +12,10 @@ test("each tab is open after it was opened, and no other one", () => {
   }
 });
 
+test("the tabs of runs that need a person are red", () => {
+  expect(TABS.filter(({ isLoud }) => isLoud).map(({ label }) => label)).toEqual(["Paused", "Diverged", "Compensation failed"]);
+});
+
 test("the counts of a tab", () => {
   const totals: WorkflowTotals = {
     statuses: [

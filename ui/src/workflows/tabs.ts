@@ -8,7 +8,7 @@ import { STATUSES, statusOfRun } from "./run";
 /** `statuses` are counted; `term` is what the filter says; `isLoud`: its runs need a person. */
 export type RunTab = { readonly label: string; readonly term: string; readonly statuses: readonly WorkflowStatus[]; readonly isLoud: boolean };
 
-const LOUD: readonly WorkflowStatus[] = ["diverged", "compensation_failed", "failed"];
+const LOUD: readonly WorkflowStatus[] = ["paused", "diverged", "compensation_failed"];
 const LIVE_STATUSES = STATUSES.slice(0, STATUSES.indexOf("completed"));
 
 export const TABS: readonly RunTab[] = [

@@ -224,7 +224,7 @@ impl WorkflowContext {
                 row.status = StepStatus::Retrying;
                 row.due_in = Some(AGAIN_BACKOFF.jittered(tries));
                 let due_at = run.record(row).await?.due_at;
-                // The effect can be made once only; the next activation of the run makes it again.
+                // This activation has consumed `effect`; the next one of the run calls it again.
                 let _waiting = run.waiting(&place.position, due_at);
                 drop(executing);
                 return std::future::pending().await;

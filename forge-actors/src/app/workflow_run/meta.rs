@@ -1,4 +1,4 @@
-//! What the attribute of a workflow says.
+//! The options of `#[forge::workflow(..)]`.
 
 use std::time::Duration;
 

@@ -90,7 +90,8 @@ pub(in crate::app) enum Found {
     Open(JournalEntry),
     /// It has not begun.
     New,
-    /// It must not go on: the code diverges, or completed steps are being compensated.
+    /// It does not begin or go on in this activation: the code has diverged, the run is stopping or being
+    /// compensated, the activation is a check, or the step was abandoned.
     Never,
 }
 

@@ -24,9 +24,9 @@ pub(in crate::workflow) const TERMINATED: &str = "TERMINATED";
 pub struct RunChange<'a> {
     /// What is done.
     pub action: WorkflowAction,
-    /// The subject of the administrator's token.
+    /// Who asked, as the error of the run says it: the subject of a token, or `its starter`.
     pub who: &'a str,
-    /// Why, in the administrator's words.
+    /// Why, in that person's words; `None` for a cancellation by a client.
     pub reason: Option<&'a str>,
     /// How long runs are kept that a termination ends, unless their workflow says otherwise.
     pub retention: Duration,

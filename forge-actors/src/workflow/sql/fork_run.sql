@@ -1,6 +1,6 @@
 -- Called by workflow/admin/rewind.rs for forge.forkWorkflow, in the transaction that copies the journal after
--- it: $1 the run that is forked, live or not, $2 the new run, $3 its version or null. Its first claim is its
--- second one, because what was never claimed is taken to have no journal. Primary keys.
+-- it: $1 the run that is forked, live or not, $2 the new run, $3 its version or null. `claim` begins at
+-- 1, so that the first claim is number 2: an activation with claim 1 does not load the journal. Primary keys.
 WITH source AS (
     SELECT workflow, version, input, identity, trace, deadline_at - created_at AS allowed, retain_secs,
            attributes

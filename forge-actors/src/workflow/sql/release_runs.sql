@@ -1,10 +1,12 @@
 -- Called by workflow/store for runs whose activation has ended before they have left: for the rescuer, in a
 -- statement after the commit of sql/lose_owners.sql, and for the lease keeper, for activations of its own node
 -- that have failed. $1 runs of lost leases at most, or of leases that have no row; $2 this node's lease, $3 and
--- $4 runs that it gives back and their claims; $5 the number of the end at which a run is paused, $6
--- its error then. Ends are counted since a step of the run has ended last; that of a lease whose process has not
--- crashed is not one of them. The run is ready again: at once after the first end, and later after each further one. Indexes forge_workflow_runs_owned_by,
--- primary keys. Locks the row of the lease for key share, and the runs in the order of their ids.
+-- $4 runs that it gives back and their claims; $5 how many crashes in a row pause a run, $6 the error
+-- that it has then. A crash is an activation that ended early because it failed or its process was gone; the count
+-- begins again when a step ends. A lease that ran out otherwise adds none. The run is ready again: at once after the
+-- first crash, and later after each further one. Indexes
+-- forge_workflow_runs_owned_by, primary keys. Locks the row of the lease for key share, and the runs in the order of
+-- their ids.
 WITH owner AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_owners

@@ -1,6 +1,7 @@
 -- Called by workflow/insert and by workflow/admin/apply.rs: $1 runs, $2 by whom and why, or null. Asks runs to be
 -- cancelled. Their owners, or the nodes that claim them next, compensate what has completed. Locks the runs in the
--- order of their ids. A run that is compensated already, or was asked before, is not changed and not in the answer.
+-- order of their ids. A run that is compensated already is not changed and not in the answer, nor is one that was asked
+-- before, unless it is paused: that one is due again.
 WITH wanted AS MATERIALIZED (
     SELECT id
     FROM forge_workflow_runs

@@ -2,8 +2,8 @@
 //! that starts them. That saves a claim, and the time until one.
 //!
 //! A node begins runs itself while less than a quarter of its places is taken and no run waits to be claimed;
-//! all others are claimed, by whichever node comes first. A run whose statement has committed without that
-//! its answer came is found by the lease keeper, as after a claim.
+//! all others are claimed, by whichever node comes first. When the answer to the insert is lost, the lease
+//! keeper finds the run that is held and not executed, as after a lost claim.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use std::sync::Arc;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::RunId;
-use crate::workflow::activation::{Activation, code_of};
+use crate::workflow::activation::code_of;
 use crate::workflow::insert::StartedRun;
 use crate::workflow::messages::RunClaimerMessage;
 use crate::workflow::rows::ClaimedRun;
 use crate::workflow::shared::WorkflowShared;
+use crate::workflow::signals;
 
 /// The places of the runs that are to be begun, of one statement. Those that are not used are given back when
 /// this is dropped.
@@ -54,23 +56,31 @@ impl ReservedPlaces {
     }
 
     /// Begins the runs that were inserted as `running`, and returns their ids.
-    pub(super) fn begin(mut self, rows: &[&StartedRun], inserted: &[PgRow]) -> Result<HashSet<RunId>, Fault> {
+    pub(super) fn begin(mut self, rows: &[&StartedRun], inserted: &[PgRow]) -> HashSet<RunId> {
         let mut ids = HashSet::new();
         for row in inserted.iter().filter(|row| row.try_get("is_begun").unwrap_or(false)) {
-            let id = row.try_get("id")?;
-            let Some(started) = rows.iter().find(|started| started.run.id == id) else { continue };
-            let run = begun(started, row)?;
+            let run = match begun(rows, row) {
+                Ok(run) => run,
+                Err(fault) => {
+                    let error = error_chain(&fault);
+                    tracing::error!(
+                        error,
+                        "a run could not be begun with its start; it is claimed again later"
+                    );
+                    continue;
+                }
+            };
             let Some(place) = self.workflows.iter().position(|workflow| *workflow == run.workflow) else {
                 continue;
             };
             self.workflows.swap_remove(place);
             ids.insert(run.id);
+            signals::claimed(&run.workflow, (run.now - run.due_at).to_std().unwrap_or_default());
             self.shared.held.insert(run.id, run.claim);
-            let activation = Activation::new(Arc::clone(&self.shared), run);
-            self.shared.begun.put(|begun| begun.get_or_insert_default().push(activation));
+            self.shared.begun.put(|begun| begun.get_or_insert_default().push(run));
         }
         self.shared.claimer.notify(RunClaimerMessage::Begun);
-        Ok(ids)
+        ids
     }
 }
 
@@ -82,7 +92,10 @@ impl Drop for ReservedPlaces {
     }
 }
 
-fn begun(started: &StartedRun, row: &PgRow) -> Result<ClaimedRun, Fault> {
+fn begun(rows: &[&StartedRun], row: &PgRow) -> Result<ClaimedRun, Fault> {
+    let id: RunId = row.try_get("id")?;
+    let unknown = || Fault::internal("the server has inserted a run that was not sent to it");
+    let started = rows.iter().find(|started| started.run.id == id).ok_or_else(unknown)?;
     let run = &started.run;
     Ok(ClaimedRun {
         id: run.id,

@@ -1,4 +1,5 @@
-//! What contexts start runs and emit events with. Runs on every node, also on one that runs no workflow.
+//! The starter inserts runs and events for the contexts of handlers. Every node has one, also a node that
+//! executes no workflows.
 //!
 //! Runs that calls without a transaction start at the same time share a statement and a commit; a lone start
 //! waits for nobody. On a node that executes workflows many of them are begun at once: see [`begin`].
@@ -88,7 +89,7 @@ impl WriteRows for Starts {
         let begins = places.as_ref().map(|places| (places.lease, places.begins.as_slice()));
         let inserted = self.database.write_alone(insert_rows(rows, begins)).await?;
         let Some(places) = places else { return Ok(vec![Some(false); rows.len()]) };
-        let begun = places.begin(rows, &inserted)?;
+        let begun = places.begin(rows, &inserted);
         Ok(rows.iter().map(|started| Some(begun.contains(&started.run.id))).collect())
     }
 
