@@ -2,7 +2,7 @@
 //! executes no workflows.
 //!
 //! Runs that calls without a transaction start at the same time share a statement and a commit; a lone start
-//! waits for nobody. On a node that executes workflows many of them are begun at once: see [`begin`].
+//! waits for nobody. On a node that executes workflows many of them are begun at once (`begin.rs`).
 
 mod begin;
 pub mod subsystem;
