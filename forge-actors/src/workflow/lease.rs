@@ -96,7 +96,8 @@ impl LeaseKeeper {
     }
 
     fn is_idle(&self, state: &mut LeaseState) -> bool {
-        if state.is_wanted || !self.shared.active.is_empty() {
+        // Also runs that are being begun with their start count: their statement may wait.
+        if state.is_wanted || self.shared.admission.active() > 0 {
             state.idle_since = Instant::now();
         }
         state.idle_since.elapsed() > IDLE_MAX

@@ -104,3 +104,22 @@ async fn a_start_under_a_lease_that_is_lost_leaves_its_run_to_be_claimed() {
         .await;
     stage.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_under_which_a_run_is_begun_is_kept_while_its_start_takes_long() {
+    let stage = stage(100).await;
+    with_lease(&stage).await;
+    // Longer than the time after which a lease that is not used is given up.
+    for statement in [
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(7); RETURN NULL; END $$",
+        "CREATE TRIGGER slow AFTER INSERT ON forge_workflow_runs FOR EACH ROW EXECUTE FUNCTION slow()",
+    ] {
+        stage.execute(statement).await;
+    }
+    let run = stage.started(Begin { waits: false }).await;
+    assert_eq!(stage.ended(run).await.status, "completed");
+    let claims = format!("SELECT claim FROM forge_workflow_history WHERE id = '{run}'");
+    assert_eq!(stage.value::<i32>(&claims).await, 1, "it was not released and claimed again");
+    stage.close().await;
+}

@@ -58,6 +58,10 @@ impl ReservedPlaces {
     /// Begins the runs that were inserted as `running`, and returns their ids.
     pub(super) fn begin(mut self, rows: &[&StartedRun], inserted: &[PgRow]) -> HashSet<RunId> {
         let mut ids = HashSet::new();
+        if self.shared.living_lease() != Some(self.lease) {
+            // They are released with the lease that was lost meanwhile.
+            return ids;
+        }
         for row in inserted.iter().filter(|row| row.try_get("is_begun").unwrap_or(false)) {
             let run = match begun(rows, row) {
                 Ok(run) => run,
