@@ -108,7 +108,13 @@ impl WorkflowAdmission {
         self.runs.load(Ordering::SeqCst)
     }
 
-    /// A claim of at most so many runs is under way; 0 for none. Set before the free places are counted.
+    /// Whether no run is active or begins to be, and no claim is under way.
+    pub(super) fn is_unused(&self) -> bool {
+        self.active() == 0 && self.claiming.load(Ordering::SeqCst) == 0
+    }
+
+    /// A claim of at most so many runs is under way; 0 for none. Set before the free places are counted
+    /// and the lease is read.
     pub(super) fn claiming(&self, most: usize) {
         self.claiming.store(most, Ordering::SeqCst);
     }
@@ -208,6 +214,9 @@ mod tests {
         assert!(admission.leave("a"), "another run of the workflow may have waited");
         assert!(!admission.leave("a"));
         assert_eq!(admission.active(), 0);
+        assert!(admission.is_unused());
+        admission.claiming(2);
+        assert!(!admission.is_unused(), "a claim may bring runs");
     }
 
     #[tokio::test]

@@ -72,6 +72,8 @@ pub(super) struct RunClaimerState {
     turn: usize,
     /// The runs that the last claim may have brought, all in all and of each workflow.
     last_size: usize,
+    /// A workflow had no places at the last claim, so that its runs may wait.
+    has_full: bool,
     limits: Vec<(String, usize)>,
 }
 
@@ -122,6 +124,7 @@ impl RunClaimer {
         state.turn = state.turn.wrapping_add(1);
         state.limits = claimable.iter().map(|code| (code.workflow.clone(), code.limit)).collect();
         state.last_size = limit;
+        state.has_full = claimable.len() < self.code.len();
         cx.spawn_message("claim", async move {
             RunClaimerMessage::Claimed(shared.store.claim(lease, &claimable, limit).await)
         });
@@ -186,7 +189,7 @@ impl RunClaimer {
         signals::active(self.shared.admission.active());
         let has_more = |(workflow, limit): &(String, usize)| claimed.get(workflow) >= Some(limit);
         let has_more = count >= state.last_size || state.limits.iter().any(has_more);
-        self.shared.has_backlog.store(has_more, Ordering::Release);
+        self.shared.has_backlog.store(has_more || state.has_full, Ordering::Release);
         self.activate(runs).await;
         if has_more {
             state.has_work = true;
@@ -217,7 +220,7 @@ impl RunClaimer {
 
     /// Starts the actors of the runs that were begun with their start.
     async fn activate_begun(&self) {
-        let begun = self.shared.begun.try_take().unwrap_or_default();
+        let Some(begun) = self.shared.begun.try_take() else { return };
         signals::active(self.shared.admission.active());
         self.activate(begun).await;
     }
@@ -295,6 +298,7 @@ impl Actor for RunClaimer {
             next_due: None,
             turn: 0,
             last_size: 0,
+            has_full: false,
             limits: Vec::new(),
         })
     }
@@ -314,8 +318,8 @@ impl Actor for RunClaimer {
                 state.gather = None;
                 state.has_work = true;
             }
-            RunClaimerMessage::Begun => self.activate_begun().await,
             RunClaimerMessage::DueSoon => self.await_due(cx, state),
+            RunClaimerMessage::Begun => {}
             RunClaimerMessage::PlaceFree | RunClaimerMessage::LeaseChanged => state.has_work = true,
             RunClaimerMessage::Claimed(claimed) => {
                 state.is_claiming = false;
@@ -335,6 +339,8 @@ impl Actor for RunClaimer {
                 }
             }
         }
+        // At each message: a full mailbox drops notifications.
+        self.activate_begun().await;
         self.proceed(cx, state);
         Ok(())
     }

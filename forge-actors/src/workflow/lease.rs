@@ -80,7 +80,7 @@ impl LeaseKeeper {
             give_back(&shared).await;
             match held {
                 None => register(&shared).await,
-                Some(lease) if is_idle => resign(&shared, lease).await,
+                Some(lease) if is_idle => resign_unused(&shared, lease).await,
                 Some(lease) => {
                     if renew(&shared, lease).await {
                         attempts.write(&shared, lease.id).await;
@@ -96,8 +96,8 @@ impl LeaseKeeper {
     }
 
     fn is_idle(&self, state: &mut LeaseState) -> bool {
-        // Also runs that are being begun with their start count: their statement may wait.
-        if state.is_wanted || self.shared.admission.active() > 0 {
+        // The statement of a claim or of a start may wait for long.
+        if state.is_wanted || !self.shared.admission.is_unused() {
             state.idle_since = Instant::now();
         }
         state.idle_since.elapsed() > IDLE_MAX
@@ -281,6 +281,16 @@ fn lose(shared: &WorkflowShared, lease: OwnLease, reason: &str) {
     tracing::warn!(lease = lease.id, runs = shared.active.len(), reason, "lease for workflows lost");
     shared.lease.send_replace(None);
     shared.stop_all(StopReason::Lost);
+    shared.claimer.notify(RunClaimerMessage::LeaseChanged);
+}
+
+/// Gives a lease up that was not used, unless a claim or a start uses it again.
+async fn resign_unused(shared: &WorkflowShared, lease: OwnLease) {
+    shared.lease.send_replace(None);
+    if shared.admission.is_unused() {
+        return resign(shared, lease).await;
+    }
+    shared.lease.send_replace(Some(lease));
     shared.claimer.notify(RunClaimerMessage::LeaseChanged);
 }
 

@@ -22,6 +22,11 @@ async fn begin(ctx: &ActionContext, waits: bool) -> Result<RunId> {
     ctx.start(Begun { waits }).await
 }
 
+#[forge::mutation(internal)]
+async fn begin_in_transaction(ctx: &MutationContext) -> Result<RunId> {
+    ctx.start(Begun { waits: false }).await
+}
+
 /// The status that each run was inserted with, in the order of the starts.
 const INSERTED: &str = "SELECT coalesce(string_agg(status, ' ' ORDER BY number), '') FROM inserted";
 
@@ -119,6 +124,25 @@ async fn the_lease_under_which_a_run_is_begun_is_kept_while_its_start_takes_long
     }
     let run = stage.started(Begin { waits: false }).await;
     assert_eq!(stage.ended(run).await.status, "completed");
+    let claims = format!("SELECT claim FROM forge_workflow_history WHERE id = '{run}'");
+    assert_eq!(stage.value::<i32>(&claims).await, 1, "it was not released and claimed again");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_under_which_a_run_is_claimed_is_kept_while_the_claim_takes_long() {
+    let stage = stage(100).await;
+    for statement in [
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(7); RETURN NEW; END $$",
+        "CREATE TRIGGER slow BEFORE UPDATE ON forge_workflow_runs FOR EACH ROW
+             WHEN (NEW.status = 'running' AND OLD.status = 'ready') EXECUTE FUNCTION slow()",
+    ] {
+        stage.execute(statement).await;
+    }
+    let run = stage.started(BeginInTransaction {}).await;
+    assert_eq!(stage.ended(run).await.status, "completed");
+    assert_eq!(stage.value::<String>(INSERTED).await, "ready");
     let claims = format!("SELECT claim FROM forge_workflow_history WHERE id = '{run}'");
     assert_eq!(stage.value::<i32>(&claims).await, 1, "it was not released and claimed again");
     stage.close().await;
